@@ -1,0 +1,51 @@
+/*
+ * Every bound and time-out of the protocol, in one place, and the relations
+ * that have to hold between them.
+ *
+ * Safety does not depend on any of these: time-outs decide when somebody
+ * suspects, the lease decides who goes on (docs/timing.md).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FT_LIMITS_H
+#define FT_LIMITS_H
+
+#include <glib.h>
+
+enum {
+    /* Heartbeats and keep-alives are sent this often, both ways. */
+    FT_HEARTBEAT_INTERVAL_MS = 100,
+    /* No sign of the peer on any path for this long: suspect it. */
+    FT_SILENCE_PRIMARY_MS = 1000,
+    /* The backup is slower to suspect, so that a mere cut keeps the primary. */
+    FT_SILENCE_BACKUP_MS = 1300,
+    /* Heartbeats arrive but the log channel is dead: end the session. */
+    FT_CHANNEL_SILENCE_MS = 3000,
+    /* The primary tries to reach its backup this often. */
+    FT_CONNECT_INTERVAL_MS = 500,
+    /* From a connection to both sides' HELLO, and from there to PAIRED. */
+    FT_HANDSHAKE_MS = 10000,
+    /* A lease step with an unknown result is asked again after this. */
+    FT_LEASE_RETRY_MS = 200,
+
+    FT_FRAME_PAYLOAD_MAX = 256 * 1024,
+    FT_HELLO_MAX = 64 * 1024,
+    FT_REASON_MAX = 1024,
+    /* The primary's vCPU stalls when this much log is not acknowledged (M4). */
+    FT_LOG_BUFFER_MAX = 64 * 1024 * 1024,
+    /* The backup stops reading when this much log is not executed (M4). */
+    FT_RING_MAX = 256 * 1024 * 1024,
+    /* The longest log entry a backup accepts. */
+    FT_ENTRY_MAX = 1024 * 1024,
+};
+
+G_STATIC_ASSERT(FT_HEARTBEAT_INTERVAL_MS * 5 <= FT_SILENCE_PRIMARY_MS);
+G_STATIC_ASSERT(FT_SILENCE_PRIMARY_MS < FT_SILENCE_BACKUP_MS);
+G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS < FT_CHANNEL_SILENCE_MS);
+G_STATIC_ASSERT(FT_CHANNEL_SILENCE_MS < FT_HANDSHAKE_MS);
+G_STATIC_ASSERT(FT_HELLO_MAX <= FT_FRAME_PAYLOAD_MAX);
+G_STATIC_ASSERT(FT_REASON_MAX <= FT_FRAME_PAYLOAD_MAX);
+G_STATIC_ASSERT(FT_ENTRY_MAX < FT_LOG_BUFFER_MAX);
+G_STATIC_ASSERT(FT_LOG_BUFFER_MAX <= FT_RING_MAX);
+
+#endif
