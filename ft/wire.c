@@ -1,0 +1,305 @@
+/*
+ * The wire format: frames and heartbeats to bytes and back.
+ *
+ * Purpose, threads and units: see wire.h.  The offsets below are the format;
+ * changing one means a new FT_WIRE_VERSION.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "limits.h"
+#include "wire.h"
+
+#define FRAME_MAGIC 0x31544651u         /* "QFT1" as bytes */
+#define HEARTBEAT_MAGIC 0x48544651u     /* "QFTH" as bytes */
+
+enum {
+    FRAME_MAGIC_AT = 0,                 /* u32 */
+    FRAME_VERSION_AT = 4,               /* u16 */
+    FRAME_TYPE_AT = 6,                  /* u16 */
+    FRAME_FLAGS_AT = 8,                 /* u32 */
+    FRAME_LENGTH_AT = 12,               /* u32 */
+    FRAME_SESSION_AT = 16,              /* u64 */
+    FRAME_GENERATION_AT = 24,           /* u64 */
+    FRAME_POSITION_AT = 32,             /* u64 */
+    FRAME_ZERO_AT = 40,                 /* u32, 0 */
+    FRAME_CRC_AT = 44,                  /* u32 */
+
+    HEARTBEAT_MAGIC_AT = 0,             /* u32 */
+    HEARTBEAT_VERSION_AT = 4,           /* u16 */
+    HEARTBEAT_ROLE_AT = 6,              /* u8 */
+    HEARTBEAT_SESSION_AT = 8,           /* u64 */
+    HEARTBEAT_GENERATION_AT = 16,       /* u64 */
+    HEARTBEAT_SEQUENCE_AT = 24,         /* u64 */
+    HEARTBEAT_POSITION_AT = 32,         /* u64 */
+    HEARTBEAT_CRC_AT = 52,              /* u32; 7 and 40 to 51 are 0 */
+};
+
+G_STATIC_ASSERT(FRAME_CRC_AT + 4 == FT_FRAME_HEADER_SIZE);
+G_STATIC_ASSERT(HEARTBEAT_CRC_AT + 4 == FT_HEARTBEAT_SIZE);
+
+static void put16(guint8 *p, guint16 v)
+{
+    v = GUINT16_TO_LE(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static void put32(guint8 *p, guint32 v)
+{
+    v = GUINT32_TO_LE(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static void put64(guint8 *p, guint64 v)
+{
+    v = GUINT64_TO_LE(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static guint16 get16(const guint8 *p)
+{
+    guint16 v;
+
+    memcpy(&v, p, sizeof(v));
+    return GUINT16_FROM_LE(v);
+}
+
+static guint32 get32(const guint8 *p)
+{
+    guint32 v;
+
+    memcpy(&v, p, sizeof(v));
+    return GUINT32_FROM_LE(v);
+}
+
+static guint64 get64(const guint8 *p)
+{
+    guint64 v;
+
+    memcpy(&v, p, sizeof(v));
+    return GUINT64_FROM_LE(v);
+}
+
+/* Slicing by 8: the whole log passes through here, on both sides. */
+static guint32 crc_table[8][256];
+
+static void crc_tables_make(void)
+{
+    for (guint n = 0; n < 256; n++) {
+        guint32 c = n;
+
+        for (guint bit = 0; bit < 8; bit++) {
+            c = c & 1 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
+        }
+        crc_table[0][n] = c;
+    }
+    for (guint n = 0; n < 256; n++) {
+        for (guint k = 1; k < 8; k++) {
+            guint32 c = crc_table[k - 1][n];
+
+            crc_table[k][n] = (c >> 8) ^ crc_table[0][c & 0xff];
+        }
+    }
+}
+
+guint32 ft_wire_crc32c(guint32 crc, const void *buf, gsize len)
+{
+    static gsize made;
+    const guint8 *p = buf;
+
+    if (g_once_init_enter(&made)) {
+        crc_tables_make();
+        g_once_init_leave(&made, 1);
+    }
+    crc = ~crc;
+    for (; len >= 8; len -= 8, p += 8) {
+        guint32 a = crc ^ get32(p);
+        guint32 b = get32(p + 4);
+
+        crc = crc_table[7][a & 0xff] ^ crc_table[6][(a >> 8) & 0xff] ^
+              crc_table[5][(a >> 16) & 0xff] ^ crc_table[4][a >> 24] ^
+              crc_table[3][b & 0xff] ^ crc_table[2][(b >> 8) & 0xff] ^
+              crc_table[1][(b >> 16) & 0xff] ^ crc_table[0][b >> 24];
+    }
+    for (; len; len--) {
+        crc = (crc >> 8) ^ crc_table[0][(crc ^ *p++) & 0xff];
+    }
+    return ~crc;
+}
+
+/* The fields of a header, with a CRC field of 0. */
+static void frame_fields_out(const FtFrame *frame, guint8 *header)
+{
+    memset(header, 0, FT_FRAME_HEADER_SIZE);
+    put32(header + FRAME_MAGIC_AT, FRAME_MAGIC);
+    put16(header + FRAME_VERSION_AT, FT_WIRE_VERSION);
+    put16(header + FRAME_TYPE_AT, frame->type);
+    put32(header + FRAME_FLAGS_AT, frame->flags);
+    put32(header + FRAME_LENGTH_AT, frame->length);
+    put64(header + FRAME_SESSION_AT, frame->session);
+    put64(header + FRAME_GENERATION_AT, frame->generation);
+    put64(header + FRAME_POSITION_AT, frame->position);
+}
+
+static guint32 frame_crc(const guint8 *header, const void *payload,
+                         guint32 length)
+{
+    guint32 crc = ft_wire_crc32c(0, header, FT_FRAME_HEADER_SIZE);
+
+    return length ? ft_wire_crc32c(crc, payload, length) : crc;
+}
+
+void ft_wire_frame_out(const FtFrame *frame, const void *payload,
+                       guint8 *header)
+{
+    frame_fields_out(frame, header);
+    put32(header + FRAME_CRC_AT, frame_crc(header, payload, frame->length));
+}
+
+static guint32 frame_length_max(FtFrameType type)
+{
+    switch (type) {
+    case FT_FRAME_HELLO:
+        return FT_HELLO_MAX;
+    case FT_FRAME_REFUSE:
+    case FT_FRAME_PAIRED:
+    case FT_FRAME_END:
+        return FT_REASON_MAX;
+    case FT_FRAME_LOG:
+        return FT_FRAME_PAYLOAD_MAX;
+    case FT_FRAME_ACK:
+        return FT_ACK_SIZE;
+    case FT_FRAME_KEEPALIVE:
+    case FT_FRAME_FAILOVER:
+        return 0;
+    }
+    return 0;
+}
+
+static guint32 frame_flags_allowed(FtFrameType type)
+{
+    switch (type) {
+    case FT_FRAME_LOG:
+        return FT_FRAME_MORE;
+    case FT_FRAME_END:
+        return FT_FRAME_UNPAIRED;
+    default:
+        return 0;
+    }
+}
+
+gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
+                          const char **why)
+{
+    guint16 type = get16(header + FRAME_TYPE_AT);
+
+    if (get32(header + FRAME_MAGIC_AT) != FRAME_MAGIC) {
+        *why = "no frame: the first bytes are not this protocol's";
+        return FALSE;
+    }
+    if (get16(header + FRAME_VERSION_AT) != FT_WIRE_VERSION) {
+        *why = "frame of another protocol version; "
+               "run the same build on both machines";
+        return FALSE;
+    }
+    if (type < FT_FRAME_HELLO || type > FT_FRAME_END) {
+        *why = "frame of an unknown type";
+        return FALSE;
+    }
+    frame->type = type;
+    frame->flags = get32(header + FRAME_FLAGS_AT);
+    frame->length = get32(header + FRAME_LENGTH_AT);
+    frame->session = get64(header + FRAME_SESSION_AT);
+    frame->generation = get64(header + FRAME_GENERATION_AT);
+    frame->position = get64(header + FRAME_POSITION_AT);
+    frame->crc = get32(header + FRAME_CRC_AT);
+    if (frame->flags & ~frame_flags_allowed(frame->type)) {
+        *why = "frame with unknown flags";
+        return FALSE;
+    }
+    if (frame->length > frame_length_max(frame->type)) {
+        *why = "frame longer than its type allows";
+        return FALSE;
+    }
+    if (get32(header + FRAME_ZERO_AT) != 0) {
+        *why = "frame with a reserved field in use";
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean ft_wire_frame_check(const FtFrame *frame, const void *payload,
+                             const char **why)
+{
+    guint8 header[FT_FRAME_HEADER_SIZE];
+
+    frame_fields_out(frame, header);
+    if (frame_crc(header, payload, frame->length) != frame->crc) {
+        *why = "frame with a wrong checksum";
+        return FALSE;
+    }
+    return TRUE;
+}
+
+void ft_wire_heartbeat_out(const FtHeartbeat *hb, guint8 *datagram)
+{
+    memset(datagram, 0, FT_HEARTBEAT_SIZE);
+    put32(datagram + HEARTBEAT_MAGIC_AT, HEARTBEAT_MAGIC);
+    put16(datagram + HEARTBEAT_VERSION_AT, FT_WIRE_VERSION);
+    datagram[HEARTBEAT_ROLE_AT] = hb->role;
+    put64(datagram + HEARTBEAT_SESSION_AT, hb->session);
+    put64(datagram + HEARTBEAT_GENERATION_AT, hb->generation);
+    put64(datagram + HEARTBEAT_SEQUENCE_AT, hb->sequence);
+    put64(datagram + HEARTBEAT_POSITION_AT, hb->position);
+    put32(datagram + HEARTBEAT_CRC_AT,
+          ft_wire_crc32c(0, datagram, HEARTBEAT_CRC_AT));
+}
+
+gboolean ft_wire_heartbeat_in(FtHeartbeat *hb, const void *datagram,
+                              gsize size, const char **why)
+{
+    const guint8 *p = datagram;
+
+    if (size != FT_HEARTBEAT_SIZE ||
+        get32(p + HEARTBEAT_MAGIC_AT) != HEARTBEAT_MAGIC) {
+        *why = "datagram that is no heartbeat";
+        return FALSE;
+    }
+    if (get32(p + HEARTBEAT_CRC_AT) !=
+        ft_wire_crc32c(0, p, HEARTBEAT_CRC_AT)) {
+        *why = "heartbeat with a wrong checksum";
+        return FALSE;
+    }
+    if (get16(p + HEARTBEAT_VERSION_AT) != FT_WIRE_VERSION) {
+        *why = "heartbeat of another protocol version";
+        return FALSE;
+    }
+    hb->role = p[HEARTBEAT_ROLE_AT];
+    if (hb->role != 1 && hb->role != 2) {
+        *why = "heartbeat of an unknown role";
+        return FALSE;
+    }
+    hb->session = get64(p + HEARTBEAT_SESSION_AT);
+    hb->generation = get64(p + HEARTBEAT_GENERATION_AT);
+    hb->sequence = get64(p + HEARTBEAT_SEQUENCE_AT);
+    hb->position = get64(p + HEARTBEAT_POSITION_AT);
+    return TRUE;
+}
+
+void ft_wire_ack_out(const FtAck *ack, guint8 *payload)
+{
+    put64(payload, ack->executed);
+    put64(payload + 8, ack->icount);
+}
+
+gboolean ft_wire_ack_in(FtAck *ack, const void *payload, gsize size)
+{
+    if (size != FT_ACK_SIZE) {
+        return FALSE;
+    }
+    ack->executed = get64(payload);
+    ack->icount = get64((const guint8 *)payload + 8);
+    return TRUE;
+}
