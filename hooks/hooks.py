@@ -263,12 +263,19 @@ def write_if_changed(path, text):
 def resolve(tree, hooks, check_digest=True):
     """file -> (pristine text, hooked text); every error at once."""
     errors, texts, inserts = [], {}, {}
+    new = [hook for hook in hooks if check_digest and not hook.digests]
+    if new:
+        errors.append(
+            f'no digest is recorded of {len(new)} hooks: '
+            + ', '.join(hook.place() for hook in new) + '; see that each is '
+            'where it belongs (hooks/hooks.py diff), then run '
+            f'hooks/hooks.py record --source {tree.source}')
     for hook in hooks:
         try:
             if hook.file not in texts:
                 texts[hook.file] = tree.pristine(hook.file, hook.place())
             place = Place(hook, texts[hook.file].split('\n'))
-            if check_digest:
+            if check_digest and hook.digests:
                 check_place(tree, hook, place)
             inserts.setdefault(hook.file, []).append((place.insert, hook))
         except HookError as error:
@@ -289,14 +296,10 @@ def check_place(tree, hook, place):
     if place.digest in hook.digests:
         return
     what = "the anchor's surroundings" if hook.at == '-' else f'{hook.at}()'
-    if not hook.digests:
-        problem = 'no digest is recorded'
-    else:
-        problem = f'{what} in QEMU {tree.version} is not what it was when a ' \
-                  'person last looked'
     raise hook.error(
-        f'{problem} (now {place.digest}); read {what} in {hook.file}, see '
-        'that the hook is still right there, then run '
+        f'{what} in QEMU {tree.version} is not what it was when a person '
+        f'last looked (now {place.digest}); read it in {hook.file}, see that '
+        'the hook is still right there, then run '
         f'hooks/hooks.py record --source {tree.source}')
 
 

@@ -1,0 +1,51 @@
+# The short names.  `make` alone prints them.
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+.PHONY: help all deps deps-quiet qemu check-fast check demo hooks-diff clean
+
+BUILD = build
+PYTHON = /usr/bin/python3
+CYCLES = 1
+
+help:
+	@echo 'QEMU-FT: a virtual machine that survives the loss of its host.'
+	@echo
+	@echo '  make demo         a protected pair, a kill, and what the client saw'
+	@echo '  make demo CYCLES=20   the same 20 times, with the distribution'
+	@echo '  make qemu         get QEMU and build the fork: $(BUILD)/qemu/qemu-system-x86_64'
+	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
+	@echo '  make check        every test'
+	@echo '  make hooks-diff   what the fork inserts into QEMU, as a diff'
+	@echo '  make deps         install the Debian packages that are needed'
+	@echo '  make clean        remove $(BUILD); what was downloaded stays'
+	@echo
+	@echo './configure --help: another QEMU 10.0.x, another build directory.'
+	@echo 'JOBS=N limits how many compilers run at a time.'
+
+all: qemu
+
+deps:
+	@sh hooks/deps.sh
+
+# Installs only when something is missing, and then says so.
+deps-quiet:
+	@sh hooks/deps.sh --check >/dev/null || sh hooks/deps.sh
+
+qemu: deps-quiet
+	@$(PYTHON) hooks/build.py --build-dir=$(BUILD)
+
+check-fast: deps-quiet
+	@$(PYTHON) tests/run --build-dir=$(BUILD) fast
+
+check: qemu
+	@$(PYTHON) tests/run --build-dir=$(BUILD)
+
+demo: qemu
+	@CYCLES=$(CYCLES) tests/demo/run
+
+hooks-diff:
+	@$(PYTHON) configure --build-dir=$(BUILD) --sync >/dev/null
+	@$(PYTHON) hooks/hooks.py diff --source $(BUILD)/src
+
+clean:
+	rm -rf $(BUILD)
