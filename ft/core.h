@@ -35,7 +35,8 @@ typedef enum FtState {
     FT_STATE_CLAIMING,    /* suspects the peer; a claim is under way */
     FT_STATE_DRAINING,    /* B: won; executes what it received */
     FT_STATE_ALONE,       /* live and unprotected */
-    FT_STATE_ENDING,      /* P: the VM ends (or unpairs); the log's end is under way */
+    FT_STATE_ENDING,      /* the VM ends (or P unpairs); the log's end is under
+                             way */
     FT_STATE_ENDED,       /* the session ended in order; exit with success */
     FT_STATE_HALTED,      /* fail-stop; nothing leaves any more */
     FT_STATE__MAX
@@ -117,13 +118,14 @@ typedef struct FtEvent {
 typedef enum FtActionType {
     FT_ACTION_STATE,       /* state, reason, text changed (already in effect) */
     FT_ACTION_CONNECT,     /* P: open the channel; answered by an event */
-    FT_ACTION_CLOSE,       /* close the channel; sends what is queued first */
+    FT_ACTION_CLOSE,       /* close the channel; sends what is queued first.
+                              No event of that channel comes after it */
     FT_ACTION_SEND,        /* frame with payload data/size */
     FT_ACTION_SEND_LOG,    /* log bytes [from, to) as LOG frames */
     FT_ACTION_SEND_HEARTBEAT, /* heartbeat */
     FT_ACTION_TIMER,       /* arm timer for delay_ms (0: disarm) */
-    FT_ACTION_LEASE_STEP,  /* from_record -> to_record */
-    FT_ACTION_LEASE_READ,
+    FT_ACTION_LEASE_STEP,  /* from_record -> to_record; one event answers */
+    FT_ACTION_LEASE_READ,  /* one event answers */
     FT_ACTION_LOG_BEGIN,   /* both: a session's log starts at 0.  P: outputs
                               are held from here; nothing is executed before */
     FT_ACTION_START_GUEST, /* both: the guest may run */
@@ -163,7 +165,8 @@ typedef struct FtCoreConfig {
     FtLeaseDisks disks;
     /*
      * What both sides must have the same of: lines "key=value\n", sorted by
-     * the driver.  The first line that differs is named in the refusal.
+     * the driver, each key once.  The first line that differs is named in
+     * the refusal.
      */
     const char *identity;
     guint64 seed;                   /* for session numbers and nonces */
@@ -192,6 +195,12 @@ void ft_core_free(FtCore *core);
  */
 const FtAction *ft_core_event(FtCore *core, const FtEvent *event, guint *count);
 void ft_core_status(const FtCore *core, FtCoreStatus *status);
+/*
+ * May this command (FT_EVENT_CMD_*) be given now?  False: *why (a static
+ * string) says why not and what to do.  Given all the same, it is ignored.
+ */
+gboolean ft_core_can(const FtCore *core, FtEventType command,
+                     const char **why);
 
 const char *ft_core_state_name(FtState state);    /* "protected" */
 const char *ft_core_reason_name(FtReason reason); /* "peer-closed" */

@@ -23,10 +23,12 @@ enum {
     FT_CHANNEL_SILENCE_MS = 3000,
     /* The primary tries to reach its backup this often. */
     FT_CONNECT_INTERVAL_MS = 500,
-    /* From a connection to both sides' HELLO, and from there to PAIRED. */
+    /* From a connection to both sides' HELLO. */
     FT_HANDSHAKE_MS = 10000,
     /* A lease step with an unknown result is asked again after this. */
     FT_LEASE_RETRY_MS = 200,
+    /* Storage that has not answered after this is called unreachable. */
+    FT_LEASE_SLOW_MS = 1000,
 
     FT_FRAME_PAYLOAD_MAX = 256 * 1024,
     FT_HELLO_MAX = 64 * 1024,

@@ -1,0 +1,146 @@
+/*
+ * HELLO: who is there, and is it the same VM?
+ *
+ * The payload is text, a line "key=value" each: "node", what the core itself
+ * needs the same ("vm.uuid", "vm.disks"), then the driver's identity lines.
+ * All but "node" have to be equal, and the nodes have to differ.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "core-internal.h"
+
+char *ft_core_hello_new(const FtCoreConfig *config)
+{
+    GString *s = g_string_new(NULL);
+
+    g_string_printf(s, "node=%s\nvm.uuid=", config->node);
+    for (guint i = 0; i < sizeof(config->vm_uuid); i++) {
+        g_string_append_printf(s, "%02x", config->vm_uuid[i]);
+    }
+    g_string_append_printf(s, "\nvm.disks=%s\n%s",
+                           config->disks == FT_LEASE_DISKS_SHARED ? "shared"
+                                                                  : "own",
+                           config->identity ? config->identity : "");
+    g_assert(s->len <= FT_HELLO_MAX);
+    return g_string_free(s, FALSE);
+}
+
+char *ft_core_clean_text(const guint8 *data, gsize size)
+{
+    char *text;
+
+    size = MIN(size, FT_REASON_MAX);
+    text = g_utf8_make_valid((const char *)data, size);
+    for (char *p = text; *p; p++) {
+        if (g_ascii_iscntrl(*p)) {
+            *p = ' ';
+        }
+    }
+    return g_strchomp(text);
+}
+
+static gboolean node_valid(const char *node)
+{
+    if (!*node || strlen(node) >= FT_NODE_MAX) {
+        return FALSE;
+    }
+    for (const char *p = node; *p; p++) {
+        if (g_ascii_iscntrl(*p) || *p == '"') {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* The value of a line with this key; NULL: there is none. */
+static const char *line_value(char **lines, const char *key, gsize key_len)
+{
+    for (; *lines; lines++) {
+        if (!strncmp(*lines, key, key_len) && (*lines)[key_len] == '=') {
+            return *lines + key_len + 1;
+        }
+    }
+    return NULL;
+}
+
+/* The first line of a[] that b[] has otherwise, as "key: ..." for people. */
+static char *first_difference(char **a, char **b, gboolean a_is_primary)
+{
+    for (; *a; a++) {
+        const char *eq = strchr(*a, '=');
+        const char *mine, *other;
+
+        if (!eq || g_str_has_prefix(*a, "node=")) {
+            continue;
+        }
+        mine = eq + 1;
+        other = line_value(b, *a, eq - *a);
+        if (!other || strcmp(mine, other)) {
+            other = other ? other : "(none)";
+            return g_strdup_printf("%.*s: primary %s, backup %s",
+                                   (int)(eq - *a), *a,
+                                   a_is_primary ? mine : other,
+                                   a_is_primary ? other : mine);
+        }
+    }
+    return NULL;
+}
+
+static char *compare_lines(FtCore *core, char **ours, char **theirs,
+                           const char *node)
+{
+    gboolean primary = core->config.role == FT_ROLE_PRIMARY;
+    char *text;
+
+    if (!strcmp(node, core->config.node)) {
+        return g_strdup_printf("both machines are called \"%s\": give one of "
+                               "them another name with node=", node);
+    }
+    text = first_difference(primary ? ours : theirs, primary ? theirs : ours,
+                            TRUE);
+    if (!text) {
+        text = first_difference(primary ? theirs : ours,
+                                primary ? ours : theirs, FALSE);
+    }
+    /* A key that comes twice, say: the first one was found equal. */
+    if (!text && g_strv_length(ours) != g_strv_length(theirs)) {
+        text = g_strdup("the two VMs have a different number of parts");
+    }
+    return text;
+}
+
+char *ft_core_hello_compare(FtCore *core, const guint8 *data, gsize size,
+                            gboolean *bad)
+{
+    char *payload, *text = NULL;
+    char **ours, **theirs;
+    const char *node;
+
+    *bad = size > FT_HELLO_MAX || !g_utf8_validate((const char *)data, size,
+                                                   NULL);
+    if (*bad) {
+        return NULL;
+    }
+    payload = g_strndup((const char *)data, size);
+    ours = g_strsplit(core->hello, "\n", -1);
+    theirs = g_strsplit(payload, "\n", -1);
+    node = line_value(theirs, "node", strlen("node"));
+    *bad = !node || !node_valid(node);
+    if (!*bad) {
+        text = compare_lines(core, ours, theirs, node);
+        g_strlcpy(core->peer_node, node, FT_NODE_MAX);
+    }
+    if (text) {
+        char *clean = ft_core_clean_text((const guint8 *)text, strlen(text));
+
+        g_free(text);
+        text = clean;
+    }
+    g_strfreev(ours);
+    g_strfreev(theirs);
+    g_free(payload);
+    return text;
+}

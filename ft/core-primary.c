@@ -1,0 +1,423 @@
+/*
+ * The core of a process that was started as the primary.
+ *
+ * acquiring -> connecting -> handshake -> pairing -> protected -> claiming
+ * -> alone is the long way; docs/states.md draws it.  Two rules matter:
+ * nothing leaves before the backup has it (the only RELEASE besides the ones
+ * after a won claim is in ack_frame), and a lease step that may have landed
+ * is resolved before anything else is asked of the lease.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "core-internal.h"
+
+static void connect_soon(FtCore *core)
+{
+    ft_core_timer(core, FT_TIMER_CONNECT, FT_CONNECT_INTERVAL_MS);
+}
+
+static void back_to_connecting(FtCore *core, FtReason reason,
+                               const char *text)
+{
+    ft_core_close(core);
+    core->session = 0;
+    ft_core_set_state(core, FT_STATE_CONNECTING, reason, text);
+    connect_soon(core);
+}
+
+/* Everything may leave from now on, and the log goes nowhere. */
+static void ungate(FtCore *core)
+{
+    ft_core_act(core, FT_ACTION_SINK_EMPTY);
+    ft_core_act(core, FT_ACTION_RELEASE)->position = FT_POSITION_ALL;
+    ft_core_act(core, FT_ACTION_LOG_TRIM)->position = FT_POSITION_ALL;
+}
+
+static void go_alone(FtCore *core, FtReason reason, const char *text)
+{
+    ft_core_close(core);
+    if (core->end_wanted) {
+        ungate(core);
+        ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
+        return;
+    }
+    ft_core_set_state(core, FT_STATE_ALONE, reason, text);
+    if (!core->guest_started) {
+        core->guest_started = TRUE;
+        ft_core_act(core, FT_ACTION_LOG_BEGIN);
+        ft_core_act(core, FT_ACTION_START_GUEST);
+    }
+    ungate(core);
+}
+
+static void claim_alone(FtCore *core, FtReason reason, const char *text)
+{
+    ft_core_close(core);
+    ft_core_set_state(core, FT_STATE_CLAIMING, reason, text);
+    ft_core_set_cause(core);
+    ft_core_lease_step(core, FT_CLAIM_ALONE, 1, core->config.node, "");
+}
+
+void ft_core_primary_lost(FtCore *core, FtReason reason, const char *text)
+{
+    switch (core->state) {
+    case FT_STATE_HANDSHAKE:
+        back_to_connecting(core, reason, text);
+        break;
+    case FT_STATE_PAIRING:
+        /* The step that names the backup is under way: first its result. */
+        ft_core_close(core);
+        ft_core_set_state(core, FT_STATE_CLAIMING, reason, text);
+        ft_core_set_cause(core);
+        break;
+    case FT_STATE_PROTECTED:
+        claim_alone(core, reason, text);
+        break;
+    case FT_STATE_ENDING:
+        if (core->claim == FT_CLAIM_UNPAIR) {
+            ft_core_close(core);        /* the step under way says it all */
+        } else {
+            core->end_wanted = TRUE;
+            claim_alone(core, reason, text);
+        }
+        break;
+    default:
+        ft_core_close(core);
+        break;
+    }
+}
+
+/* The lease. */
+
+static void start_on_record(FtCore *core)
+{
+    const FtLeaseRecord *rec = &core->lease;
+    const char *node = core->config.node;
+    FtReason reason = FT_REASON_NONE;
+    char *text = NULL;
+
+    if (rec->generation == 0) {
+        if (core->config.new_vm) {
+            ft_core_lease_step(core, FT_CLAIM_START, 1, node, "");
+        } else {
+            ft_core_halt(core, FT_REASON_LEASE_NEW, NULL);
+        }
+        return;
+    }
+    if (memcmp(rec->vm_uuid, core->config.vm_uuid, sizeof(rec->vm_uuid))) {
+        reason = FT_REASON_LEASE_OTHER_VM;
+    } else if (core->config.new_vm) {
+        reason = FT_REASON_LEASE_NOT_NEW;
+        text = g_strdup_printf("new=on, but the lease holds a record: "
+                               "generation %" G_GUINT64_FORMAT ", run by "
+                               "\"%s\"; leave new=on out, or give a new VM a "
+                               "lease of its own", rec->generation,
+                               rec->owner);
+    } else if (strcmp(rec->owner, node) && strcmp(rec->partner, node)) {
+        reason = FT_REASON_LEASE_NOT_ELIGIBLE;
+        text = g_strdup_printf("the lease says that \"%s\" ran this VM last, "
+                               "and this machine is \"%s\": its disks may be "
+                               "old. Start the VM on \"%s\"; if that is this "
+                               "machine, with node=%s", rec->owner, node,
+                               rec->owner, rec->owner);
+    } else {
+        ft_core_lease_step(core, FT_CLAIM_START, 1, node, "");
+        return;
+    }
+    ft_core_keep(core, text);
+    ft_core_halt(core, reason, text);
+}
+
+/* Both the record and the log's end: the backup may execute to it and go. */
+static void send_end(FtCore *core, guint32 flags)
+{
+    const char *text = ft_core_reason_text(flags & FT_FRAME_UNPAIRED
+                                           ? FT_REASON_UNPAIRED
+                                           : FT_REASON_VM_ENDED);
+
+    ft_core_send(core, FT_FRAME_END, flags, core->sent, text, strlen(text));
+}
+
+static void paired(FtCore *core)
+{
+    guint8 record[FT_LEASE_RECORD_SIZE];
+
+    if (core->state == FT_STATE_CLAIMING) {
+        /* The backup went away meanwhile; nothing was executed. */
+        ft_core_lease_step(core, FT_CLAIM_UNDO, 1, core->config.node, "");
+        return;
+    }
+    if (core->end_wanted) {
+        send_end(core, 0);
+        ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
+        return;
+    }
+    ft_lease_record_out(&core->lease, record);
+    ft_core_send(core, FT_FRAME_PAIRED, 0, 0, record, sizeof(record));
+    core->guest_started = TRUE;
+    ft_core_set_state(core, FT_STATE_PROTECTED, FT_REASON_PAIRED, NULL);
+    ft_core_act(core, FT_ACTION_START_GUEST);
+}
+
+static void undone(FtCore *core)
+{
+    if (core->end_wanted) {
+        ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
+    } else {
+        back_to_connecting(core, core->cause_reason, core->cause);
+    }
+}
+
+static void unpaired(FtCore *core)
+{
+    if (core->channel) {
+        send_end(core, FT_FRAME_UNPAIRED);
+    }
+    go_alone(core, FT_REASON_UNPAIRED, NULL);
+}
+
+void ft_core_primary_lease(FtCore *core, const FtEvent *event)
+{
+    FtClaim claim = core->claim;
+
+    core->claim = FT_CLAIM_NONE;
+    if (event->result == FT_LEASE_LOST) {
+        ft_core_lease_lost(core);
+        return;
+    }
+    switch (claim) {
+    case FT_CLAIM_READ:
+        start_on_record(core);
+        break;
+    case FT_CLAIM_START:
+        ft_core_set_state(core, FT_STATE_CONNECTING, FT_REASON_WON, NULL);
+        ft_core_act(core, FT_ACTION_CONNECT);
+        break;
+    case FT_CLAIM_PAIR:
+        paired(core);
+        break;
+    case FT_CLAIM_UNDO:
+        undone(core);
+        break;
+    case FT_CLAIM_ALONE:
+        go_alone(core, FT_REASON_WON, ft_core_won_text(core));
+        break;
+    case FT_CLAIM_UNPAIR:
+        unpaired(core);
+        break;
+    case FT_CLAIM_TAKEOVER:
+    case FT_CLAIM_NONE:
+        g_assert_not_reached();
+    }
+}
+
+/* The channel. */
+
+static void connected(FtCore *core)
+{
+    core->channel = TRUE;
+    if (core->state != FT_STATE_CONNECTING) {
+        ft_core_close(core);            /* too late */
+        return;
+    }
+    ft_core_set_state(core, FT_STATE_HANDSHAKE, FT_REASON_PEER_CONNECTED,
+                      NULL);
+    ft_core_session_begin(core, ft_core_random(core), core->lease.generation);
+    ft_core_timer(core, FT_TIMER_HANDSHAKE, FT_HANDSHAKE_MS);
+    ft_core_send(core, FT_FRAME_HELLO, 0, 0, core->hello,
+                 strlen(core->hello));
+}
+
+static void connect_failed(FtCore *core, const char *text)
+{
+    if (core->state == FT_STATE_CONNECTING) {
+        ft_core_set_state(core, FT_STATE_CONNECTING, core->reason,
+                          ft_core_keep(core, g_strdup_printf(
+                              "can't reach the backup, trying again: %s",
+                              text ? text : "unknown error")));
+        connect_soon(core);
+    }
+}
+
+static void hello_frame(FtCore *core, const FtEvent *event)
+{
+    gboolean bad;
+    char *text;
+
+    if (event->frame->session != core->session) {
+        ft_core_bad_frame(core, "a HELLO of another session");
+        return;
+    }
+    text = ft_core_hello_compare(core, event->data, event->size, &bad);
+    if (bad) {
+        ft_core_bad_frame(core, "a HELLO that is no list of lines");
+    } else if (text) {
+        ft_core_keep(core, text);
+        ft_core_send(core, FT_FRAME_REFUSE, 0, 0, text, strlen(text));
+        back_to_connecting(core, FT_REASON_PEER_DIFFERS, text);
+    } else {
+        ft_core_set_state(core, FT_STATE_PAIRING, FT_REASON_PEER_CONNECTED,
+                          NULL);
+        ft_core_watch_begin(core);
+        ft_core_act(core, FT_ACTION_LOG_BEGIN);
+        ft_core_lease_step(core, FT_CLAIM_PAIR, 0, core->config.node,
+                           core->peer_node);
+    }
+}
+
+/* "peer-busy: text" and "peer-differs: text" say what kind it is. */
+static void refuse_frame(FtCore *core, const FtEvent *event)
+{
+    static const FtReason kinds[] = {
+        FT_REASON_PEER_BUSY, FT_REASON_PEER_DIFFERS
+    };
+    FtReason reason = FT_REASON_PEER_REFUSED;
+    const char *text = ft_core_keep(core, ft_core_clean_text(event->data,
+                                                             event->size));
+
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        const char *name = ft_core_reason_name(kinds[i]);
+        gsize len = strlen(name);
+
+        if (g_str_has_prefix(text, name) && text[len] == ':') {
+            reason = kinds[i];
+            text += len + 1;
+            text += strspn(text, " ");
+            break;
+        }
+    }
+    back_to_connecting(core, reason, text);
+}
+
+static void ack_frame(FtCore *core, const FtEvent *event)
+{
+    guint64 position = event->frame->position;
+    FtAck ack;
+
+    if (!ft_wire_ack_in(&ack, event->data, event->size) ||
+        position > core->sent || position < core->acknowledged ||
+        ack.executed > position || ack.executed < core->executed) {
+        ft_core_bad_frame(core, "an acknowledgement that can't be true");
+        return;
+    }
+    core->executed = ack.executed;
+    core->icount = ack.icount;
+    if (position > core->acknowledged) {
+        core->acknowledged = position;
+        ft_core_act(core, FT_ACTION_RELEASE)->position = position;
+        ft_core_act(core, FT_ACTION_LOG_TRIM)->position = position;
+    }
+    if (core->state == FT_STATE_ENDING && core->claim == FT_CLAIM_NONE &&
+        position >= core->end_position) {
+        ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
+    }
+}
+
+void ft_core_primary_frame(FtCore *core, const FtEvent *event)
+{
+    gboolean handshake = core->state == FT_STATE_HANDSHAKE;
+
+    if (event->frame->type == FT_FRAME_HELLO && handshake) {
+        hello_frame(core, event);
+    } else if (event->frame->type == FT_FRAME_REFUSE && handshake) {
+        refuse_frame(core, event);
+    } else if (event->frame->type == FT_FRAME_ACK && !handshake) {
+        ack_frame(core, event);
+    } else {
+        ft_core_bad_frame(core, "a frame that a primary does not expect now");
+    }
+}
+
+void ft_core_primary_keepalive(FtCore *core)
+{
+    ft_core_send(core, FT_FRAME_KEEPALIVE, 0, core->appended, NULL, 0);
+}
+
+/* Commands and the log. */
+
+static void appended(FtCore *core, guint64 position)
+{
+    FtAction *action;
+
+    g_assert(position >= core->appended);
+    core->appended = position;
+    if (core->channel && position > core->sent &&
+        (core->state == FT_STATE_PROTECTED ||
+         core->state == FT_STATE_ENDING)) {
+        action = ft_core_act(core, FT_ACTION_SEND_LOG);
+        action->from = core->sent;
+        action->to = position;
+        core->sent = position;
+    }
+}
+
+static void stop_protecting(FtCore *core)
+{
+    if (core->state == FT_STATE_PROTECTED) {
+        ft_core_set_state(core, FT_STATE_ENDING, FT_REASON_UNPAIRED,
+                          "a person stops the protection; the lease is asked");
+        ft_core_lease_step(core, FT_CLAIM_UNPAIR, 1, core->config.node, "");
+    } else if (core->state == FT_STATE_CONNECTING ||
+               core->state == FT_STATE_HANDSHAKE) {
+        go_alone(core, FT_REASON_UNPAIRED, NULL);
+    }
+}
+
+static void vm_ended(FtCore *core, guint64 position)
+{
+    switch (core->state) {
+    case FT_STATE_PROTECTED:
+        appended(core, MAX(position, core->appended));
+        core->end_position = core->sent;
+        ft_core_set_state(core, FT_STATE_ENDING, FT_REASON_VM_ENDED,
+                          "the VM ended; the backup gets the log's end");
+        send_end(core, 0);
+        if (core->acknowledged >= core->end_position) {
+            ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
+        }
+        break;
+    case FT_STATE_PAIRING:
+    case FT_STATE_CLAIMING:
+    case FT_STATE_ENDING:
+        core->end_wanted = TRUE;        /* the lease has to answer first */
+        break;
+    default:
+        ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
+        break;
+    }
+}
+
+void ft_core_primary_event(FtCore *core, const FtEvent *event)
+{
+    switch (event->type) {
+    case FT_EVENT_START:
+        ft_core_set_state(core, FT_STATE_ACQUIRING, FT_REASON_STARTED, NULL);
+        ft_core_lease_read(core);
+        break;
+    case FT_EVENT_CONNECTED:
+        connected(core);
+        break;
+    case FT_EVENT_CONNECT_FAILED:
+        connect_failed(core, event->text);
+        break;
+    case FT_EVENT_APPENDED:
+        appended(core, event->position);
+        break;
+    case FT_EVENT_CMD_FAILOVER:
+        if (core->state == FT_STATE_PROTECTED) {
+            ft_core_send(core, FT_FRAME_FAILOVER, 0, core->sent, NULL, 0);
+        }
+        break;
+    case FT_EVENT_CMD_STOP:
+        stop_protecting(core);
+        break;
+    case FT_EVENT_CMD_END:
+        vm_ended(core, event->position);
+        break;
+    default:
+        break;
+    }
+}

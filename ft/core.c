@@ -1,0 +1,440 @@
+/*
+ * The protocol core: what both roles share.
+ *
+ * An event comes in, ft_core_event() gives it to the role the process was
+ * started with, and the actions that came up are returned.  Each change of
+ * state goes through ft_core_set_state(), which asserts that the table in
+ * core-table.c allows it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "core-internal.h"
+
+FtCore *ft_core_new(const FtCoreConfig *config)
+{
+    FtCore *core = g_new0(FtCore, 1);
+
+    g_assert(config->role == FT_ROLE_PRIMARY ||
+             config->role == FT_ROLE_BACKUP);
+    g_assert(config->node[0]);
+    core->config = *config;
+    core->config.identity = NULL;
+    core->hello = ft_core_hello_new(config);
+    core->role = config->role;
+    core->random = config->seed;
+    core->text = g_strdup("");
+    core->actions = g_array_new(FALSE, TRUE, sizeof(FtAction));
+    core->keep = g_ptr_array_new_with_free_func(g_free);
+    return core;
+}
+
+void ft_core_free(FtCore *core)
+{
+    if (core) {
+        g_array_free(core->actions, TRUE);
+        g_ptr_array_free(core->keep, TRUE);
+        g_free(core->hello);
+        g_free(core->text);
+        g_free(core->cause);
+        g_free(core);
+    }
+}
+
+/* splitmix64: never 0, so that 0 means "no session" and "no nonce". */
+guint64 ft_core_random(FtCore *core)
+{
+    guint64 z;
+
+    core->random += G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+    z = core->random;
+    z = (z ^ (z >> 30)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * G_GUINT64_CONSTANT(0x94d049bb133111eb);
+    z ^= z >> 31;
+    return z ? z : 1;
+}
+
+/* The pointer is valid until the next action is added. */
+FtAction *ft_core_act(FtCore *core, FtActionType type)
+{
+    g_array_set_size(core->actions, core->actions->len + 1);
+    FtAction *action = &g_array_index(core->actions, FtAction,
+                                      core->actions->len - 1);
+
+    action->type = type;
+    action->old_state = action->state = core->state;
+    return action;
+}
+
+/* Keeps an allocation until the next event. */
+const char *ft_core_keep(FtCore *core, char *owned)
+{
+    g_ptr_array_add(core->keep, owned);
+    return owned;
+}
+
+void ft_core_set_state(FtCore *core, FtState state, FtReason reason,
+                       const char *text)
+{
+    FtState old = core->state;
+    FtAction *action;
+    char *copy = g_strdup(text && *text ? text : ft_core_reason_text(reason));
+
+    if (state == old && reason == core->reason && !strcmp(copy, core->text)) {
+        g_free(copy);
+        return;
+    }
+    g_assert(ft_core_edge_legal(core->config.role, old, state));
+    ft_core_keep(core, core->text);     /* an earlier action may point to it */
+    core->text = copy;
+    core->state = state;
+    core->reason = reason;
+    action = ft_core_act(core, FT_ACTION_STATE);
+    action->old_state = old;
+    action->reason = reason;
+    action->text = copy;
+}
+
+void ft_core_timer(FtCore *core, FtTimer timer, guint delay_ms)
+{
+    FtAction *action = ft_core_act(core, FT_ACTION_TIMER);
+
+    action->timer = timer;
+    action->delay_ms = delay_ms;
+}
+
+void ft_core_send(FtCore *core, FtFrameType type, guint32 flags,
+                  guint64 position, const void *data, gsize size)
+{
+    char *copy = size ? g_memdup2(data, size) : NULL;
+    FtAction *action = ft_core_act(core, FT_ACTION_SEND);
+
+    action->frame = (FtFrame) {
+        .type = type,
+        .flags = flags,
+        .session = core->session,
+        .generation = core->session_generation,
+        .position = position,
+        .length = size,
+    };
+    action->data = (const guint8 *)copy;
+    action->size = size;
+    if (copy) {
+        ft_core_keep(core, copy);
+    }
+}
+
+void ft_core_close(FtCore *core)
+{
+    if (core->channel) {
+        core->channel = FALSE;
+        ft_core_act(core, FT_ACTION_CLOSE);
+    }
+}
+
+void ft_core_halt(FtCore *core, FtReason reason, const char *text)
+{
+    FtAction *action;
+
+    ft_core_set_state(core, FT_STATE_HALTED, reason, text);
+    ft_core_close(core);
+    action = ft_core_act(core, FT_ACTION_HALT);
+    action->reason = reason;
+    action->text = core->text;
+}
+
+void ft_core_exit(FtCore *core, FtReason reason, const char *text)
+{
+    FtAction *action;
+
+    ft_core_set_state(core, FT_STATE_ENDED, reason, text);
+    ft_core_close(core);
+    action = ft_core_act(core, FT_ACTION_EXIT);
+    action->reason = reason;
+    action->text = core->text;
+}
+
+/* The session. */
+
+void ft_core_session_begin(FtCore *core, guint64 session, guint64 generation)
+{
+    core->session = session;
+    core->session_generation = generation;
+    core->appended = core->sent = core->received = 0;
+    core->committed = core->acknowledged = core->executed = 0;
+    core->icount = 0;
+    core->heartbeat_sequence = 0;
+    ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
+}
+
+void ft_core_watch_begin(FtCore *core)
+{
+    core->silent_ms = core->channel_silent_ms = 0;
+    core->heartbeat_silent_ms = FT_SILENCE_PRIMARY_MS;
+    ft_core_timer(core, FT_TIMER_HANDSHAKE, 0);
+    ft_core_timer(core, FT_TIMER_SILENCE, FT_HEARTBEAT_INTERVAL_MS);
+}
+
+static gboolean is_primary(const FtCore *core)
+{
+    return core->config.role == FT_ROLE_PRIMARY;
+}
+
+static void peer_lost(FtCore *core, FtReason reason, const char *text)
+{
+    if (is_primary(core)) {
+        ft_core_primary_lost(core, reason, text);
+    } else {
+        ft_core_backup_lost(core, reason, text);
+    }
+}
+
+/*
+ * A backup whose log is not to be trusted must not execute any more of it
+ * and must not go live on half of it: it halts, and the primary goes on
+ * alone.  A primary only loses its backup by it.
+ */
+void ft_core_bad_frame(FtCore *core, const char *text)
+{
+    if (!is_primary(core) && core->state == FT_STATE_PROTECTED) {
+        ft_core_halt(core, FT_REASON_PEER_BAD_FRAME, text);
+    } else {
+        peer_lost(core, FT_REASON_PEER_BAD_FRAME, text);
+    }
+}
+
+static void heartbeat_timer(FtCore *core)
+{
+    FtAction *action;
+
+    if (!core->channel || !core->session) {
+        return;
+    }
+    ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
+    action = ft_core_act(core, FT_ACTION_SEND_HEARTBEAT);
+    action->heartbeat = (FtHeartbeat) {
+        .session = core->session,
+        .generation = core->session_generation,
+        .sequence = ++core->heartbeat_sequence,
+        .position = is_primary(core) ? core->appended : core->received,
+        .role = core->config.role,
+    };
+    if (is_primary(core)) {
+        ft_core_primary_keepalive(core);
+    } else {
+        ft_core_backup_keepalive(core);
+    }
+}
+
+/* Is the peer's silence a reason to suspect it? */
+static gboolean watching(const FtCore *core)
+{
+    return core->channel && (core->state == FT_STATE_PAIRING ||
+                             core->state == FT_STATE_PROTECTED ||
+                             (core->state == FT_STATE_ENDING &&
+                              is_primary(core)));
+}
+
+/*
+ * A backup with a full ring stops reading, so the silence of the channel is
+ * then its own doing.  Half the ring: the driver decides when it is full.
+ */
+static gboolean backlogged(const FtCore *core)
+{
+    return !is_primary(core) &&
+           core->received - core->executed >= FT_RING_MAX / 2;
+}
+
+/*
+ * Silence is counted in ticks of this timer and not by a clock: a process
+ * that was stopped for long has seen one tick, and not the peer's silence.
+ */
+static void silence_timer(FtCore *core)
+{
+    guint limit_ms = is_primary(core) ? FT_SILENCE_PRIMARY_MS
+                                      : FT_SILENCE_BACKUP_MS;
+
+    if (!watching(core)) {
+        return;
+    }
+    ft_core_timer(core, FT_TIMER_SILENCE, FT_HEARTBEAT_INTERVAL_MS);
+    core->silent_ms += FT_HEARTBEAT_INTERVAL_MS;
+    core->channel_silent_ms += FT_HEARTBEAT_INTERVAL_MS;
+    core->heartbeat_silent_ms += FT_HEARTBEAT_INTERVAL_MS;
+    if (core->silent_ms >= limit_ms) {
+        peer_lost(core, FT_REASON_PEER_SILENT, ft_core_keep(core,
+                  g_strdup_printf("nothing was heard of \"%s\" for %u ms, "
+                                  "neither log channel nor heartbeats",
+                                  core->peer_node, core->silent_ms)));
+    } else if (core->channel_silent_ms >= FT_CHANNEL_SILENCE_MS &&
+               !backlogged(core)) {
+        peer_lost(core, FT_REASON_PEER_SILENT, ft_core_keep(core,
+                  g_strdup_printf("the log channel to \"%s\" was silent for "
+                                  "%u ms, although heartbeats arrive",
+                                  core->peer_node, core->channel_silent_ms)));
+    }
+}
+
+static void heartbeat_event(FtCore *core, const FtHeartbeat *heartbeat)
+{
+    if (core->session && heartbeat->session == core->session &&
+        heartbeat->role != core->config.role) {
+        core->silent_ms = core->heartbeat_silent_ms = 0;
+    }
+}
+
+static void frame_event(FtCore *core, const FtEvent *event)
+{
+    FtFrameType type = event->frame->type;
+
+    if (!core->channel || core->state == FT_STATE_CLAIMING) {
+        return;                         /* of a channel we gave up */
+    }
+    core->silent_ms = core->channel_silent_ms = 0;
+    if (type != FT_FRAME_HELLO && type != FT_FRAME_REFUSE &&
+        (event->frame->session != core->session ||
+         event->frame->generation != core->session_generation)) {
+        ft_core_bad_frame(core, "a frame of another session");
+    } else if (is_primary(core)) {
+        ft_core_primary_frame(core, event);
+    } else {
+        ft_core_backup_frame(core, event);
+    }
+}
+
+/* Events. */
+
+static void timer_event(FtCore *core, const FtEvent *event)
+{
+    switch (event->timer) {
+    case FT_TIMER_HEARTBEAT:
+        heartbeat_timer(core);
+        break;
+    case FT_TIMER_SILENCE:
+        silence_timer(core);
+        break;
+    case FT_TIMER_HANDSHAKE:
+        if (core->state == FT_STATE_HANDSHAKE) {
+            peer_lost(core, FT_REASON_PEER_SILENT,
+                      "the peer did not say HELLO in time");
+        }
+        break;
+    case FT_TIMER_CONNECT:
+        if (core->state == FT_STATE_CONNECTING) {
+            ft_core_act(core, FT_ACTION_CONNECT);
+        }
+        break;
+    case FT_TIMER_LEASE:
+        ft_core_lease_timer(core);
+        break;
+    case FT_TIMER__MAX:
+        g_assert_not_reached();
+    }
+}
+
+static void dispatch(FtCore *core, const FtEvent *event)
+{
+    switch (event->type) {
+    case FT_EVENT_FRAME:
+        frame_event(core, event);
+        break;
+    case FT_EVENT_BAD_FRAME:
+        if (core->channel && core->state != FT_STATE_CLAIMING) {
+            ft_core_bad_frame(core, event->text);
+        }
+        break;
+    case FT_EVENT_CLOSED:
+        if (core->channel) {
+            core->channel = FALSE;
+            peer_lost(core, FT_REASON_PEER_CLOSED, event->text);
+        }
+        break;
+    case FT_EVENT_HEARTBEAT:
+        heartbeat_event(core, event->heartbeat);
+        break;
+    case FT_EVENT_TIMER:
+        timer_event(core, event);
+        break;
+    case FT_EVENT_LEASE:
+        ft_core_lease_event(core, event);
+        break;
+    case FT_EVENT_FAIL:
+        ft_core_halt(core, FT_REASON_LOCAL_FAILURE, event->text);
+        break;
+    default:
+        if (is_primary(core)) {
+            ft_core_primary_event(core, event);
+        } else {
+            ft_core_backup_event(core, event);
+        }
+        break;
+    }
+}
+
+const FtAction *ft_core_event(FtCore *core, const FtEvent *event, guint *count)
+{
+    g_array_set_size(core->actions, 0);
+    g_ptr_array_set_size(core->keep, 0);
+    g_assert((event->type == FT_EVENT_START) ==
+             (core->state == FT_STATE_INIT));
+    if (core->state != FT_STATE_HALTED && core->state != FT_STATE_ENDED) {
+        dispatch(core, event);
+    }
+    *count = core->actions->len;
+    return (const FtAction *)core->actions->data;
+}
+
+void ft_core_status(const FtCore *core, FtCoreStatus *status)
+{
+    gboolean primary = is_primary(core);
+
+    *status = (FtCoreStatus) {
+        .role = core->role,
+        .state = core->state,
+        .reason = core->reason,
+        .text = core->text,
+        .session = core->session,
+        .generation = core->lease.generation,
+        .appended = primary ? core->appended
+                            : MAX(core->appended, core->received),
+        .sent = primary ? core->sent : core->received,
+        .acknowledged = core->acknowledged,
+        .executed = core->executed,
+        .peer_icount = core->icount,
+        .lease = core->lease,
+        .peer_node = core->peer_node,
+        .heartbeats_seen = watching(core) &&
+                           core->heartbeat_silent_ms < FT_SILENCE_PRIMARY_MS,
+    };
+}
+
+gboolean ft_core_can(const FtCore *core, FtEventType command,
+                     const char **why)
+{
+    FtState s = core->state;
+
+    if (s == FT_STATE_HALTED || s == FT_STATE_ENDED) {
+        *why = "this side has stopped already";
+        return FALSE;
+    }
+    if (command == FT_EVENT_CMD_FAILOVER && s != FT_STATE_PROTECTED) {
+        *why = "the VM is not protected now, so nobody can take over; "
+               "query-ft shows the state and its reason";
+        return FALSE;
+    }
+    if (command == FT_EVENT_CMD_STOP && !is_primary(core)) {
+        *why = "this is the backup: stop the protection on the primary";
+        return FALSE;
+    }
+    if (command == FT_EVENT_CMD_STOP && s != FT_STATE_PROTECTED &&
+        s != FT_STATE_CONNECTING && s != FT_STATE_HANDSHAKE) {
+        *why = s == FT_STATE_ALONE
+               ? "the VM runs alone already, unprotected"
+               : "a change is under way; try again when query-ft shows "
+                 "\"protected\" or \"connecting\"";
+        return FALSE;
+    }
+    return TRUE;
+}
