@@ -265,10 +265,10 @@ def resolve(tree, hooks, check_digest=True):
     errors, texts, inserts = [], {}, {}
     new = [hook for hook in hooks if check_digest and not hook.digests]
     if new:
+        names = sorted({hook.path.name for hook in new})
         errors.append(
-            f'no digest is recorded of {len(new)} hooks: '
-            + ', '.join(hook.place() for hook in new) + '; see that each is '
-            'where it belongs (hooks/hooks.py diff), then run '
+            f'{len(new)} hooks have no digest, in {", ".join(names)}; see '
+            'that each is where it belongs (hooks/hooks.py diff), then run '
             f'hooks/hooks.py record --source {tree.source}')
     for hook in hooks:
         try:
