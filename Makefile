@@ -44,7 +44,7 @@ demo: qemu
 	@CYCLES=$(CYCLES) tests/demo/run
 
 hooks-diff:
-	@$(PYTHON) configure --build-dir=$(BUILD) --sync >/dev/null
+	@$(PYTHON) configure --build-dir=$(BUILD) --again >/dev/null
 	@$(PYTHON) hooks/hooks.py diff --source $(BUILD)/src
 
 clean:

@@ -22,11 +22,12 @@ PROGRESS_S = 10
 JOBS = os.environ.get('JOBS') or str(len(os.sched_getaffinity(0)))
 
 
-def compiler_cache():
+def compiler_cache(build):
     """A compiler cache outside the tree, shared by every clone."""
     environment = dict(os.environ)
     environment.setdefault('CCACHE_DIR', str(cache_directory() / 'ccache'))
     # Clones in different places compile the same files.
+    environment.setdefault('CCACHE_BASEDIR', str(build))
     environment.setdefault('CCACHE_NOHASHDIR', '1')
     return environment
 
@@ -35,11 +36,11 @@ def run_ninja(qemu, targets):
     """One line now and then; everything when it fails."""
     command = ['ninja', '-C', str(qemu), '-j', JOBS, *targets]
     if sys.stdout.isatty():
-        return subprocess.run(command, env=compiler_cache()).returncode == 0
+        return subprocess.run(command, env=compiler_cache(qemu.parent)).returncode == 0
     log = qemu.parent / 'build.log'
     printed, output = time.monotonic(), []
     with open(log, 'w') as file, subprocess.Popen(
-            command, env=compiler_cache(), text=True, errors='replace',
+            command, env=compiler_cache(qemu.parent), text=True, errors='replace',
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             file.write(line)
@@ -72,12 +73,12 @@ def main():
     qemu = build / 'qemu'
     started = time.monotonic()
     # Configured by hand, with other options, stays as it is.
-    sync = ['--sync'] if (build / 'options.json').is_file() else []
+    again = ['--again'] if (build / 'options.json').is_file() else []
+    if subprocess.run([ROOT / 'configure', '--build-dir', build,
+                       *again]).returncode:
+        return 1
     clean = not (qemu / '.ninja_log').is_file()
     partly = not clean and not (qemu / PROGRAMS[0]).is_file()
-    if subprocess.run([ROOT / 'configure', '--build-dir', build,
-                       *sync]).returncode:
-        return 1
     if not run_ninja(qemu, args.targets):
         return 1
     seconds = time.monotonic() - started
