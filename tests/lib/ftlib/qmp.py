@@ -1,0 +1,125 @@
+"""QMP, QEMU's control protocol.  Every wait is bounded.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import json
+import os
+import socket
+import time
+
+from . import FtError, FtTimeout
+
+
+class QmpError(FtError):
+    """QEMU answered a command with an error."""
+
+
+def _connect(path, timeout):
+    """Through a descriptor of its directory: no limit on the path's length."""
+    end = time.monotonic() + timeout
+    directory = os.open(os.path.dirname(path), os.O_PATH)
+    short = f'/proc/self/fd/{directory}/{os.path.basename(path)}'
+    try:
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(short)
+                return sock
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                sock.close()
+                if time.monotonic() > end:
+                    raise FtTimeout(f'nobody listens on {path}') from error
+            time.sleep(0.02)
+    finally:
+        os.close(directory)
+
+
+class Qmp:
+    """One connection.  For one thread at a time."""
+
+    def __init__(self, path, timeout=10):
+        self._sock = _connect(path, timeout)
+        self._buffer = b''
+        self._id = 0
+        self.events = []            # all that came, oldest first
+        self._taken = 0             # events that wait_event has gone past
+        greeting = self._receive(time.monotonic() + timeout, 'the greeting')
+        if 'QMP' not in greeting:
+            raise FtError(f'no QMP greeting on {path}: {greeting}')
+        self.command('qmp_capabilities', timeout=timeout)
+
+    def close(self):
+        self._sock.close()
+
+    def _receive(self, end, what):
+        """The next message."""
+        while b'\n' not in self._buffer:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise FtTimeout(f'QMP: {what} did not come in time')
+            self._sock.settimeout(left)
+            try:
+                data = self._sock.recv(65536)
+            except socket.timeout:
+                continue
+            except ConnectionError:
+                data = b''
+            if not data:
+                raise FtError(f'QMP: closed while waiting for {what}')
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b'\n', 1)
+        message = json.loads(line)
+        if 'event' in message:
+            stamp = message['timestamp']
+            message['t'] = (stamp['seconds'] + stamp['microseconds'] / 1e6
+                            - time.time() + time.monotonic())
+            self.events.append(message)
+        return message
+
+    def command(self, name, timeout=10, **arguments):
+        """Runs a command; '_' in argument names means '-'."""
+        self._id += 1
+        request = {'execute': name, 'id': self._id}
+        if arguments:
+            request['arguments'] = {key.replace('_', '-'): value
+                                    for key, value in arguments.items()}
+        end = time.monotonic() + timeout
+        self._sock.settimeout(timeout)
+        try:
+            self._sock.sendall(json.dumps(request).encode() + b'\n')
+        except OSError as error:
+            raise FtError(f'QMP: {name}: {error}') from error
+        while True:
+            message = self._receive(end, f'the answer to {name}')
+            if message.get('id') != self._id:
+                continue
+            if 'error' in message:
+                raise QmpError(f'{name}: {message["error"]["desc"]}')
+            return message['return']
+
+    def hmp(self, line, timeout=10):
+        return self.command('human-monitor-command', timeout,
+                            command_line=line)
+
+    def wait_event(self, name, accept=lambda data: True, timeout=10):
+        """The next event of this name whose data accept() takes.
+
+        Events before it are passed over; they stay in self.events.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            while self._taken < len(self.events):
+                event = self.events[self._taken]
+                self._taken += 1
+                if event['event'] == name and accept(event.get('data', {})):
+                    return event
+            self._receive(end, f'event {name}')
+
+    def poll_events(self):
+        """Takes in what has arrived, without waiting."""
+        try:
+            while True:
+                self._receive(time.monotonic() + 0.001, 'an event')
+        except FtTimeout:
+            pass
