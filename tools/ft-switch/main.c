@@ -291,25 +291,42 @@ static gboolean parse_options(int argc, char **argv, Options *options,
     return TRUE;
 }
 
+static void clear_options(Options *options)
+{
+    g_free(options->socket);
+    g_strfreev(options->forwards);
+    g_free(options->log);
+}
+
+static int run(const Options *options)
+{
+    g_autofree char *why = NULL;
+    Server server = { 0 };
+    gboolean started = server_start(&server, options, &why);
+
+    if (started) {
+        printf("ft-switch: ready on %s, %u forwards\n", options->socket,
+               options->forwards ? g_strv_length(options->forwards) : 0);
+        fflush(stdout);
+        serve_until_end(&server);
+    } else {
+        complain(why);
+    }
+    server_end(&server);
+    return started ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     g_autofree char *why = NULL;
     Options options = { 0 };
-    Server server = { 0 };
+    int status = 2;
 
-    if (!parse_options(argc, argv, &options, &why)) {
+    if (parse_options(argc, argv, &options, &why)) {
+        status = run(&options);
+    } else {
         complain(why);
-        return 2;
     }
-    if (!server_start(&server, &options, &why)) {
-        complain(why);
-        server_end(&server);
-        return 1;
-    }
-    printf("ft-switch: ready on %s, %u forwards\n", options.socket,
-           options.forwards ? g_strv_length(options.forwards) : 0);
-    fflush(stdout);
-    serve_until_end(&server);
-    server_end(&server);
-    return 0;
+    clear_options(&options);
+    return status;
 }

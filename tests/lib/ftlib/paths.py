@@ -15,6 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
 # Below the kernel's range for outgoing connections, so that no connection of
 # somebody else takes a port between our look and the server's bind.
 PORTS = range(20000, 30000)
+USUAL_PLACES = ('qemu', 'tools/ft-switch')  # before a search of everything
 
 
 def build_dir():
@@ -27,6 +28,10 @@ def _find(variable, name):
         if not os.access(path, os.X_OK):
             raise FtError(f'{variable}={path} is no program')
         return os.path.abspath(path)
+    for where in USUAL_PLACES:
+        path = os.path.join(build_dir(), where, name)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
     found = [path for path in
              glob.glob(os.path.join(build_dir(), '**', name), recursive=True)
              if os.path.isfile(path) and os.access(path, os.X_OK)]
