@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 # Gets upstream QEMU: Debian's source package, or a tree or tarball of the
 # user's, and unpacks it.
 #
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -27,6 +29,10 @@ VERIFIED = '.verified'      # suffix of a file that holds 'digest  name' lines
 
 class UpstreamError(Exception):
     """What is wrong, with the next step."""
+
+
+class NotOffered(UpstreamError):
+    """The archive does not have this version any more."""
 
 
 def cache_directory():
@@ -146,7 +152,7 @@ class Debian:
         found = set(re.findall(rf'^Version: (\S*\b{re.escape(SERIES)}\.\S+)$',
                                done.stdout, re.M))
         if not found:
-            raise UpstreamError(
+            raise NotOffered(
                 f'{self.mirror} offers no QEMU {SERIES}.x any more; pass '
                 f'--qemu-source=PATH with a tree or tarball of {SERIES}.x')
         return sorted(found, key=version_key, reverse=True)
@@ -212,7 +218,7 @@ class Debian:
                     f'qemu_{upstream_version}+*.orig.tar.*'))
                 self.remember(upstream_version, found[:1])
                 return found[0]
-        raise UpstreamError(
+        raise NotOffered(
             f'{self.mirror} offers no QEMU {upstream_version} any more; '
             'choose another version to test against')
 
@@ -289,3 +295,27 @@ def unpack(origin, target):
     remove_tree(target)
     fresh.rename(target)
     return version
+
+
+def main():
+    if len(sys.argv) != 3:
+        print('usage: hooks/upstream.py current|VERSION DIR\n'
+              'Unpacks the newest QEMU 10.0.x that Debian has, or the tarball '
+              'of one VERSION, as DIR.', file=sys.stderr)
+        return 2
+    version, target = sys.argv[1], Path(sys.argv[2])
+    try:
+        if target.exists():
+            raise UpstreamError(f"'{target}' exists; name a new directory")
+        debian = Debian()
+        origin = debian.current() if version == 'current' \
+            else debian.tarball(version)
+        print(f'QEMU {unpack(origin, target)} is in {target}')
+    except UpstreamError as error:
+        print(f'upstream: error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
