@@ -38,4 +38,12 @@ static inline void irq_wait(void)
     __asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
+/* For a machine that is about to end.  Executes nothing more. */
+static inline __attribute__((noreturn)) void irq_wait_forever(void)
+{
+    for (;;) {
+        __asm__ volatile("cli; hlt" : : : "memory");
+    }
+}
+
 #endif

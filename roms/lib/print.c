@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 
+#include "irq.h"
 #include "print.h"
 #include "serial.h"
 
@@ -100,13 +101,11 @@ void panic(const char *format, ...)
 {
     va_list list;
 
-    __asm__ volatile("cli");
+    irq_off();
     print("PANIC: ");
     va_start(list, format);
     print_list(format, list);
     va_end(list);
     print("\n");
-    for (;;) {
-        __asm__ volatile("cli; hlt");
-    }
+    irq_wait_forever();
 }
