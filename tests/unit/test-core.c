@@ -393,7 +393,7 @@ static void refused_by_backup(const char *payload, const char *text)
 
     FEED(&f, "listening/started", .type = FT_EVENT_START);
     FEED(&f, "handshake/peer-connected", .type = FT_EVENT_CONNECTED);
-    feed_hello(&f, payload, "refuse:0 listening/peer-differs close");
+    feed_hello(&f, payload, "refuse:0 close listening/peer-differs");
     g_assert_cmpstr(text_of(&f), ==, text);
     /* The next one may be right. */
     FEED(&f, "handshake/peer-connected", .type = FT_EVENT_CONNECTED);
