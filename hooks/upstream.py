@@ -211,14 +211,20 @@ class Debian:
         known = self.remembered(upstream_version)
         if known:
             return known
+        error = None
         for version in self.versions():
-            if version.split(':')[-1].startswith(upstream_version + '+'):
+            if not version.split(':')[-1].startswith(upstream_version + '+'):
+                continue
+            try:
                 self.download(version, tar_only=True)
-                found = sorted(self.files.glob(
-                    f'qemu_{upstream_version}+*.orig.tar.*'))
-                self.remember(upstream_version, found[:1])
-                return found[0]
-        raise NotOffered(
+            except UpstreamError as this:
+                error = this
+                continue
+            found = sorted(self.files.glob(
+                f'qemu_{upstream_version}+*.orig.tar.*'))
+            self.remember(upstream_version, found[:1])
+            return found[0]
+        raise error or NotOffered(
             f'{self.mirror} offers no QEMU {upstream_version} any more; '
             'choose another version to test against')
 
