@@ -1,0 +1,372 @@
+/*
+ * The way to the peer.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/sockets.h"
+#include "qemu/units.h"
+#include "io/net-listener.h"
+#include "channel.h"
+#include "limits.h"
+#include "trace.h"
+
+#define READ_SIZE (256 * KiB)
+
+static struct {
+    const FtChannelOps *ops;
+    GMainContext *context;
+    SocketAddress *address;
+    bool listens;
+    QIONetListener *listener;
+
+    /* The log channel; sioc is NULL when there is none. */
+    QIOChannelSocket *sioc;
+    GSource *readable, *writable;
+    GByteArray *in;
+    GByteArray *out;
+    size_t out_done;
+
+    /* Heartbeats. */
+    int udp;
+    GIOChannel *udp_channel;
+    struct sockaddr_storage udp_peer;   /* backup: who sent the last one */
+    socklen_t udp_peer_len;
+} ch = { .udp = -1 };
+
+/* --- heartbeats --------------------------------------------------------- */
+
+static bool udp_open(const InetSocketAddress *inet, bool listens, Error **errp)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_DGRAM,
+                              .ai_flags = listens ? AI_PASSIVE : 0 };
+    struct addrinfo *list, *ai;
+    int ret = getaddrinfo(*inet->host ? inet->host : NULL, inet->port, &hints,
+                          &list);
+
+    if (ret) {
+        error_setg(errp, "address '%s:%s': %s", inet->host, inet->port,
+                   gai_strerror(ret));
+        return false;
+    }
+    for (ai = list; ai; ai = ai->ai_next) {
+        int fd = qemu_socket(ai->ai_family, SOCK_DGRAM, 0);
+
+        if (fd < 0) {
+            continue;
+        }
+        if (!(listens ? bind(fd, ai->ai_addr, ai->ai_addrlen)
+                      : connect(fd, ai->ai_addr, ai->ai_addrlen))) {
+            ch.udp = fd;
+            break;
+        }
+        ret = errno;
+        close(fd);
+    }
+    freeaddrinfo(list);
+    if (ch.udp < 0) {
+        error_setg_errno(errp, ret, "heartbeats (UDP) at '%s:%s'", inet->host,
+                         inet->port);
+        return false;
+    }
+    qemu_socket_set_nonblock(ch.udp);
+    return true;
+}
+
+static gboolean udp_readable(GIOChannel *source, GIOCondition condition,
+                             gpointer data)
+{
+    uint8_t buf[FT_HEARTBEAT_SIZE + 1];
+    struct sockaddr_storage from;
+    FtHeartbeat heartbeat;
+    const char *why;
+    ssize_t n;
+
+    for (;;) {
+        socklen_t len = sizeof(from);
+
+        n = recvfrom(ch.udp, buf, sizeof(buf), 0, (struct sockaddr *)&from,
+                     &len);
+        if (n < 0) {
+            return G_SOURCE_CONTINUE;   /* none left, or ICMP says refused */
+        }
+        if (ft_wire_heartbeat_in(&heartbeat, buf, n, &why)) {
+            if (ch.listens) {
+                ch.udp_peer = from;
+                ch.udp_peer_len = len;
+            }
+            ch.ops->heartbeat(&heartbeat);
+        }
+    }
+}
+
+void ft_channel_send_heartbeat(const FtHeartbeat *heartbeat)
+{
+    uint8_t datagram[FT_HEARTBEAT_SIZE];
+
+    ft_wire_heartbeat_out(heartbeat, datagram);
+    /* A datagram that can't be sent is a datagram that got lost. */
+    if (!ch.listens) {
+        (void)!send(ch.udp, datagram, sizeof(datagram), MSG_NOSIGNAL);
+    } else if (ch.udp_peer_len) {
+        (void)!sendto(ch.udp, datagram, sizeof(datagram), MSG_NOSIGNAL,
+                      (struct sockaddr *)&ch.udp_peer, ch.udp_peer_len);
+    }
+}
+
+/* --- the log channel ---------------------------------------------------- */
+
+static void drop_source(GSource **source)
+{
+    if (*source) {
+        g_source_destroy(*source);
+        g_source_unref(*source);
+        *source = NULL;
+    }
+}
+
+static void forget_channel(void)
+{
+    drop_source(&ch.readable);
+    drop_source(&ch.writable);
+    g_clear_pointer(&ch.in, g_byte_array_unref);
+    g_clear_pointer(&ch.out, g_byte_array_unref);
+    ch.out_done = 0;
+    qio_channel_close(QIO_CHANNEL(ch.sioc), NULL);
+    object_unref(OBJECT(ch.sioc));
+    ch.sioc = NULL;
+}
+
+static void channel_lost(const char *why)
+{
+    g_autofree char *text = g_strdup(why);
+
+    trace_ft_channel_closed(text);
+    forget_channel();
+    ch.ops->closed(text);
+}
+
+void ft_channel_close(void)
+{
+    if (ch.sioc) {
+        trace_ft_channel_closed("by this side");
+        /* What was sent, a reason or an END, still arrives. */
+        shutdown(ch.sioc->fd, SHUT_WR);
+        forget_channel();
+    }
+}
+
+/* False: the channel is lost, or was closed by a callback. */
+static bool take_frames(void)
+{
+    QIOChannelSocket *mine = ch.sioc;
+    guint at = 0;
+    const char *why;
+    FtFrame frame;
+
+    while (ch.in->len - at >= FT_FRAME_HEADER_SIZE) {
+        const uint8_t *bytes = ch.in->data + at;
+
+        if (!ft_wire_frame_in(&frame, bytes, &why)) {
+            ch.ops->bad_frame(why);
+            return false;
+        }
+        if (ch.in->len - at - FT_FRAME_HEADER_SIZE < frame.length) {
+            break;
+        }
+        if (!ft_wire_frame_check(&frame, bytes + FT_FRAME_HEADER_SIZE, &why)) {
+            ch.ops->bad_frame(why);
+            return false;
+        }
+        ch.ops->frame(&frame, bytes + FT_FRAME_HEADER_SIZE);
+        if (ch.sioc != mine) {
+            return false;
+        }
+        at += FT_FRAME_HEADER_SIZE + frame.length;
+    }
+    g_byte_array_remove_range(ch.in, 0, at);
+    return true;
+}
+
+static gboolean channel_readable(QIOChannel *ioc, GIOCondition condition,
+                                 gpointer opaque)
+{
+    g_autoptr(Error) err = NULL;
+    guint have = ch.in->len;
+    ssize_t n;
+
+    g_byte_array_set_size(ch.in, have + READ_SIZE);
+    n = qio_channel_read(ioc, (char *)ch.in->data + have, READ_SIZE, &err);
+    g_byte_array_set_size(ch.in, have + MAX(n, 0));
+    if (n == QIO_CHANNEL_ERR_BLOCK) {
+        return G_SOURCE_CONTINUE;
+    }
+    if (n <= 0) {
+        channel_lost(n ? error_get_pretty(err) : "the peer closed it");
+        return G_SOURCE_CONTINUE;
+    }
+    if (take_frames()) {
+        ch.ops->idle();
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+/* A write error shows again as a read error; it is reported there. */
+static void write_out(void)
+{
+    while (ch.out_done < ch.out->len) {
+        ssize_t n = qio_channel_write(QIO_CHANNEL(ch.sioc),
+                                      (char *)ch.out->data + ch.out_done,
+                                      ch.out->len - ch.out_done, NULL);
+
+        if (n <= 0) {
+            break;
+        }
+        ch.out_done += n;
+    }
+    if (ch.out_done == ch.out->len || ch.out_done > ch.out->len / 2) {
+        g_byte_array_remove_range(ch.out, 0, ch.out_done);
+        ch.out_done = 0;
+    }
+}
+
+static gboolean channel_writable(QIOChannel *ioc, GIOCondition condition,
+                                 gpointer opaque)
+{
+    write_out();
+    if (ft_channel_backlog() && !(condition & (G_IO_ERR | G_IO_HUP))) {
+        return G_SOURCE_CONTINUE;
+    }
+    g_source_unref(ch.writable);
+    ch.writable = NULL;
+    return G_SOURCE_REMOVE;
+}
+
+size_t ft_channel_backlog(void)
+{
+    return ch.sioc ? ch.out->len - ch.out_done : 0;
+}
+
+void ft_channel_send(const FtFrame *frame, const void *payload)
+{
+    uint8_t header[FT_FRAME_HEADER_SIZE];
+
+    if (!ch.sioc) {
+        return;
+    }
+    ft_wire_frame_out(frame, payload, header);
+    g_byte_array_append(ch.out, header, sizeof(header));
+    g_byte_array_append(ch.out, payload, frame->length);
+    if (ch.writable) {
+        return;
+    }
+    write_out();
+    if (ft_channel_backlog()) {
+        ch.writable = qio_channel_add_watch_source(
+            QIO_CHANNEL(ch.sioc), G_IO_OUT,
+            channel_writable, NULL, NULL,
+            ch.context);
+    }
+}
+
+static void adopt(QIOChannelSocket *sioc, const char *who)
+{
+    trace_ft_channel_open(who);
+    ch.sioc = QIO_CHANNEL_SOCKET(object_ref(OBJECT(sioc)));
+    qio_channel_set_blocking(QIO_CHANNEL(sioc), false, NULL);
+    qio_channel_set_delay(QIO_CHANNEL(sioc), false);
+    ch.in = g_byte_array_new();
+    ch.out = g_byte_array_new();
+    ch.out_done = 0;
+    ch.readable = qio_channel_add_watch_source(
+        QIO_CHANNEL(sioc), G_IO_IN | G_IO_HUP | G_IO_ERR,
+        channel_readable, NULL, NULL,
+        ch.context);
+    ch.ops->connected();
+}
+
+/* One write into an empty socket buffer; a peer that is gone won't mind. */
+static void refuse(QIOChannelSocket *sioc, const char *why)
+{
+    FtFrame frame = { .type = FT_FRAME_REFUSE, .length = strlen(why) };
+    g_autofree uint8_t *bytes = g_malloc(FT_FRAME_HEADER_SIZE + frame.length);
+
+    trace_ft_channel_refused(why);
+    ft_wire_frame_out(&frame, why, bytes);
+    memcpy(bytes + FT_FRAME_HEADER_SIZE, why, frame.length);
+    qio_channel_set_blocking(QIO_CHANNEL(sioc), false, NULL);
+    qio_channel_write(QIO_CHANNEL(sioc), (char *)bytes,
+                      FT_FRAME_HEADER_SIZE + frame.length, NULL);
+    shutdown(sioc->fd, SHUT_WR);
+    qio_channel_close(QIO_CHANNEL(sioc), NULL);
+}
+
+static void accepted(QIONetListener *listener, QIOChannelSocket *sioc,
+                     gpointer data)
+{
+    const char *why = ch.sioc ? "this backup has a primary already; start "
+                                "another backup for another VM"
+                              : ch.ops->refuse();
+
+    if (why) {
+        refuse(sioc, why);
+    } else {
+        adopt(sioc, "a primary connected");
+    }
+}
+
+static void connect_done(QIOTask *task, gpointer opaque)
+{
+    QIOChannelSocket *sioc = QIO_CHANNEL_SOCKET(qio_task_get_source(task));
+    Error *err = NULL;
+
+    if (qio_task_propagate_error(task, &err)) {
+        ch.ops->connect_failed(error_get_pretty(err));
+        error_free(err);
+    } else {
+        adopt(sioc, "connected to the backup");
+    }
+}
+
+void ft_channel_connect(void)
+{
+    g_autoptr(QIOChannelSocket) sioc = qio_channel_socket_new();
+
+    qio_channel_set_name(QIO_CHANNEL(sioc), "ft-log");
+    qio_channel_socket_connect_async(sioc, ch.address, connect_done, NULL,
+                                     NULL, ch.context);
+}
+
+bool ft_channel_setup(SocketAddress *address, bool listens, Error **errp)
+{
+    ch.address = address;
+    ch.listens = listens;
+    if (listens) {
+        ch.listener = qio_net_listener_new();
+        qio_net_listener_set_name(ch.listener, "ft-listen");
+        if (qio_net_listener_open_sync(ch.listener, address, 4, errp) < 0) {
+            return false;
+        }
+    }
+    return udp_open(&address->u.inet, listens, errp);
+}
+
+void ft_channel_start(GMainContext *context, const FtChannelOps *ops)
+{
+    GSource *source;
+
+    ch.context = context;
+    ch.ops = ops;
+    if (ch.listener) {
+        qio_net_listener_set_client_func_full(ch.listener, accepted, NULL,
+                                              NULL, context);
+    }
+    ch.udp_channel = g_io_channel_unix_new(ch.udp);
+    source = g_io_create_watch(ch.udp_channel, G_IO_IN);
+    g_source_set_callback(source, (GSourceFunc)(void (*)(void))udp_readable,
+                          NULL, NULL);
+    g_source_attach(source, context);
+    g_source_unref(source);
+}

@@ -1,0 +1,164 @@
+/*
+ * The character guard.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "chardev/char.h"
+#include "chardev/char-fe.h"
+#include "hw/qdev-core.h"
+#include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
+#include "system/replay.h"
+#include "replay/ft-stream.h"
+#include "char.h"
+#include "devices.h"
+#include "ft.h"
+#include "gate.h"
+
+/* A backend that does not take its bytes is tried again after this. */
+#define RETRY_MS 5
+/* What a backend may leave lying before bytes are lost, with a warning. */
+#define PENDING_MAX (64 * MiB)
+
+typedef struct FtCharGuard {
+    Chardev *chr;
+    GByteArray *pending;        /* released, not taken by the backend yet */
+    QEMUTimer *retry;
+} FtCharGuard;
+
+typedef struct FtCharOutput {
+    FtOutput output;
+    FtCharGuard *guard;
+    uint8_t data[];
+} FtCharOutput;
+
+static GHashTable *guards;      /* Chardev -> FtCharGuard */
+
+static void backend_write(void *opaque)
+{
+    FtCharGuard *guard = opaque;
+    ChardevClass *cc = CHARDEV_GET_CLASS(guard->chr);
+    guint done = 0;
+    int n;
+
+    while (done < guard->pending->len) {
+        n = cc->chr_write(guard->chr, guard->pending->data + done,
+                          guard->pending->len - done);
+        if (n <= 0) {
+            break;
+        }
+        done += n;
+    }
+    g_byte_array_remove_range(guard->pending, 0, done);
+    if (guard->pending->len) {
+        timer_mod(guard->retry,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + RETRY_MS);
+    }
+}
+
+static void char_finish(FtOutput *output, bool emit)
+{
+    FtCharOutput *co = container_of(output, FtCharOutput, output);
+    FtCharGuard *guard = co->guard;
+
+    if (emit && guard->pending->len + output->size > PENDING_MAX) {
+        warn_report_once("chardev '%s' does not take what the guest writes; "
+                         "its output is being lost", guard->chr->label);
+    } else if (emit) {
+        g_byte_array_append(guard->pending, co->data, output->size);
+        backend_write(guard);
+    }
+    g_free(co);
+}
+
+bool ft_char_guards(Chardev *chr)
+{
+    return guards && g_hash_table_contains(guards, chr);
+}
+
+bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len)
+{
+    FtCharGuard *guard = guards ? g_hash_table_lookup(guards, chr) : NULL;
+    FtCharOutput *co;
+
+    if (!guard) {
+        return false;
+    }
+    if (replay_mode == REPLAY_MODE_RECORD && ft_stream_started()) {
+        co = g_malloc(sizeof(*co) + len);
+        co->output = (FtOutput) { .finish = char_finish, .size = len };
+        co->guard = guard;
+        memcpy(co->data, buf, len);
+        ft_gate_hold(&co->output);
+    }
+    return true;
+}
+
+static void guard_chardev(Chardev *chr)
+{
+    FtCharGuard *guard = g_new0(FtCharGuard, 1);
+
+    guard->chr = chr;
+    guard->pending = g_byte_array_new();
+    guard->retry = timer_new_ms(QEMU_CLOCK_REALTIME, backend_write, guard);
+    g_hash_table_insert(guards, chr, guard);
+    if (!qemu_chr_replay(chr)) {
+        qemu_chr_set_feature(chr, QEMU_CHAR_FEATURE_REPLAY);
+        replay_register_char_driver(chr);
+    }
+}
+
+static bool check_chardev(Chardev *chr, Error **errp)
+{
+    static const char *const good[] = {
+        "chardev-null", "chardev-file", "chardev-socket", "chardev-stdio",
+        "chardev-pty", "chardev-pipe", "chardev-ringbuf", "chardev-vc",
+    };
+    const char *type = object_get_typename(OBJECT(chr));
+
+    for (int i = 0; i < ARRAY_SIZE(good); i++) {
+        if (!strcmp(type, good[i])) {
+            if (chr->logfd < 0) {
+                return true;
+            }
+            error_setg(errp, "chardev '%s' has a logfile; leave it out and "
+                       "use a file or socket backend", chr->label);
+            return false;
+        }
+    }
+    error_setg(errp, "chardev '%s' is a '%s' backend; use null, file, socket, "
+               "stdio, pty or pipe%s", chr->label, type,
+               !strcmp(type, "chardev-mux") ? " (with -nographic: -display "
+               "none -serial stdio -monitor none)" : "");
+    return false;
+}
+
+static bool guard_property(DeviceState *dev, const Property *prop,
+                           void *opaque, Error **errp)
+{
+    CharBackend *be;
+
+    if (prop->info != &qdev_prop_chr) {
+        return true;
+    }
+    be = object_field_prop_ptr(OBJECT(dev), prop);
+    if (!be->chr || ft_char_guards(be->chr)) {
+        return true;
+    }
+    if (!check_chardev(be->chr, errp)) {
+        return false;
+    }
+    guard_chardev(be->chr);
+    return true;
+}
+
+bool ft_char_guard_all(Error **errp)
+{
+    guards = g_hash_table_new(NULL, NULL);
+    return ft_devices_foreach_property(guard_property, NULL, errp);
+}

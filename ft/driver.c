@@ -1,0 +1,603 @@
+/*
+ * QEMU as the driver of the protocol core.
+ *
+ *   vCPU, main thread --closures--> I/O thread: core --jobs--> main thread
+ *                                       |    ^
+ *                                       v    |
+ *                                   lease thread (may block for long)
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/lockable.h"
+#include "qemu/main-loop.h"
+#include "hw/core/cpu.h"
+#include "replay/ft-stream.h"
+#include "channel.h"
+#include "driver.h"
+#include "gate.h"
+#include "jobs.h"
+#include "limits.h"
+#include "trace.h"
+
+/* A guest that never idles publishes its instruction count this often. */
+#define SLICE_MS 10
+#define RATE_INTERVAL_US G_USEC_PER_SEC
+#define LAG_SAMPLES_MAX 4096
+
+typedef struct LagSample {
+    uint64_t position;
+    gint64 time_us;
+} LagSample;
+
+FtLog ft_driver_log;
+
+static struct {
+    FtCore *core;
+    GMainContext *context;
+    GMainLoop *loop;
+    QemuThread thread;
+    GSource *timers[FT_TIMER__MAX];
+    GByteArray *scratch;        /* log bytes on their way to frames */
+    uint64_t parsed;            /* backup: entries up to here are well formed */
+
+    FtLease *lease;
+    QemuThread lease_thread;
+    GAsyncQueue *lease_jobs;
+
+    gint append_pending;        /* atomic */
+
+    /* Log rate and lag, I/O thread. */
+    gint64 rate_since_us;
+    uint64_t rate_position;
+    uint64_t log_rate;
+    GQueue lag_samples;
+    uint64_t lag_ms;
+
+    QemuMutex status_lock;
+    FtDriverStatus status;      /* protected by status_lock */
+} d;
+
+static void feed(const FtEvent *event);
+
+/* --- to the I/O thread ---------------------------------------------------- */
+
+typedef struct Closure {
+    FtEvent event;
+    char *text;
+} Closure;
+
+static void closure_free(gpointer opaque)
+{
+    Closure *closure = opaque;
+
+    g_free(closure->text);
+    g_free(closure);
+}
+
+static gboolean closure_run(gpointer opaque)
+{
+    Closure *closure = opaque;
+
+    closure->event.text = closure->text;
+    feed(&closure->event);
+    return G_SOURCE_REMOVE;
+}
+
+static void in_io_thread(GSourceFunc fn, gpointer data, GDestroyNotify notify)
+{
+    GSource *source = g_idle_source_new();
+
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, fn, data, notify);
+    g_source_attach(source, d.context);
+    g_source_unref(source);
+}
+
+static void post(FtEventType type, uint64_t position, const char *text)
+{
+    Closure *closure = g_new0(Closure, 1);
+
+    closure->event.type = type;
+    closure->event.position = position;
+    closure->text = g_strdup(text);
+    in_io_thread(closure_run, closure, closure_free);
+}
+
+/* --- lease ------------------------------------------------------------------ */
+
+typedef struct LeaseJob {
+    bool step;
+    FtLeaseRecord from, to, now;
+    FtLeaseResult result;
+    char *why;
+} LeaseJob;
+
+static void lease_job_free(gpointer opaque)
+{
+    LeaseJob *job = opaque;
+
+    g_free(job->why);
+    g_free(job);
+}
+
+static gboolean lease_answer(gpointer opaque)
+{
+    static const char *const names[] = { "won", "lost", "unknown" };
+    LeaseJob *job = opaque;
+    FtEvent event = {
+        .type = FT_EVENT_LEASE,
+        .result = job->result,
+        .record = job->result == FT_LEASE_UNKNOWN ? NULL : &job->now,
+        .text = job->why,
+    };
+
+    trace_ft_driver_lease_result(job->step ? names[job->result] : "read",
+                                 job->now.generation, job->now.owner,
+                                 job->now.partner, job->why ?: "");
+    feed(&event);
+    return G_SOURCE_REMOVE;
+}
+
+static void *lease_thread(void *opaque)
+{
+    for (;;) {
+        LeaseJob *job = g_async_queue_pop(d.lease_jobs);
+
+        if (job->step) {
+            job->result = ft_lease_step(d.lease, &job->from, &job->to,
+                                        &job->now, &job->why);
+        } else {
+            job->result = ft_lease_read(d.lease, &job->now, &job->why)
+                ? FT_LEASE_WON : FT_LEASE_UNKNOWN;
+        }
+        in_io_thread(lease_answer, job, lease_job_free);
+    }
+    return NULL;
+}
+
+static void lease_ask(const FtAction *action)
+{
+    LeaseJob *job = g_new0(LeaseJob, 1);
+
+    job->step = action->type == FT_ACTION_LEASE_STEP;
+    if (job->step) {
+        job->from = action->from_record;
+        job->to = action->to_record;
+        trace_ft_driver_lease_step(job->to.generation, job->to.owner,
+                                   job->to.partner, job->to.nonce);
+    }
+    g_async_queue_push(d.lease_jobs, job);
+}
+
+/* --- timers ------------------------------------------------------------------ */
+
+static gboolean timer_fired(gpointer opaque)
+{
+    FtEvent event = { .type = FT_EVENT_TIMER, .timer = GPOINTER_TO_INT(opaque) };
+
+    g_clear_pointer(&d.timers[event.timer], g_source_unref);
+    feed(&event);
+    return G_SOURCE_REMOVE;
+}
+
+static void timer_arm(FtTimer timer, guint delay_ms)
+{
+    if (d.timers[timer]) {
+        g_source_destroy(d.timers[timer]);
+        g_clear_pointer(&d.timers[timer], g_source_unref);
+    }
+    if (delay_ms) {
+        d.timers[timer] = g_timeout_source_new(delay_ms);
+        g_source_set_callback(d.timers[timer], timer_fired,
+                              GINT_TO_POINTER(timer), NULL);
+        g_source_attach(d.timers[timer], d.context);
+    }
+}
+
+/* --- log ---------------------------------------------------------------------- */
+
+static void send_log(const FtAction *action)
+{
+    FtFrame frame = { .type = FT_FRAME_LOG };
+    uint64_t at = action->from;
+    FtCoreStatus status;
+
+    ft_core_status(d.core, &status);
+    frame.session = status.session;
+    frame.generation = status.generation;
+    while (at < action->to) {
+        frame.length = MIN(action->to - at, FT_FRAME_PAYLOAD_MAX);
+        frame.position = at;
+        g_byte_array_set_size(d.scratch, frame.length);
+        ft_log_copy(&ft_driver_log, at, action->to, d.scratch->data,
+                    frame.length);
+        at += frame.length;
+        frame.flags = at < action->to ? FT_FRAME_MORE : 0;
+        ft_channel_send(&frame, d.scratch->data);
+    }
+}
+
+/*
+ * Entries are looked at before the engine sees them: what is malformed ends
+ * this side with a reason.
+ */
+static bool entries_well_formed(uint64_t position)
+{
+    const char *why = NULL;
+    size_t at = 0, size = position - d.parsed;
+    ssize_t n;
+
+    g_byte_array_set_size(d.scratch, size);
+    ft_log_copy(&ft_driver_log, d.parsed, position, d.scratch->data, size);
+    while (at < size) {
+        n = ft_entry_length(d.scratch->data + at, size - at, &why);
+        if (n <= 0) {
+            g_autofree char *text = g_strdup_printf(
+                "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s; "
+                "the backup stops here", d.parsed + at, d.scratch->data[at],
+                why ?: "a transaction ends inside it");
+            post(FT_EVENT_FAIL, 0, text);
+            return false;
+        }
+        at += n;
+    }
+    d.parsed = position;
+    return true;
+}
+
+static void commit_log(uint64_t position)
+{
+    if (entries_well_formed(position)) {
+        ft_log_commit(&ft_driver_log, position);
+        ft_stream_published();
+    }
+}
+
+static void lag_sample(uint64_t appended, uint64_t executed)
+{
+    gint64 now = g_get_monotonic_time();
+    LagSample *sample;
+
+    while ((sample = g_queue_peek_head(&d.lag_samples)) &&
+           sample->position <= executed) {
+        g_free(g_queue_pop_head(&d.lag_samples));
+    }
+    d.lag_ms = sample ? (now - sample->time_us) / 1000 : 0;
+    sample = g_queue_peek_tail(&d.lag_samples);
+    if (appended > executed && (!sample || sample->position < appended) &&
+        g_queue_get_length(&d.lag_samples) < LAG_SAMPLES_MAX) {
+        sample = g_new(LagSample, 1);
+        *sample = (LagSample) { appended, now };
+        g_queue_push_tail(&d.lag_samples, sample);
+    }
+    if (now - d.rate_since_us >= RATE_INTERVAL_US) {
+        d.log_rate = (appended - MIN(d.rate_position, appended)) *
+            G_USEC_PER_SEC / (now - d.rate_since_us);
+        d.rate_since_us = now;
+        d.rate_position = appended;
+    }
+}
+
+static gboolean append_run(gpointer opaque)
+{
+    FtEvent event = { .type = FT_EVENT_APPENDED };
+
+    qatomic_set(&d.append_pending, 0);
+    smp_mb();
+    event.position = ft_log_committed(&ft_driver_log);
+    feed(&event);
+    return G_SOURCE_REMOVE;
+}
+
+void ft_driver_appended(void)
+{
+    if (qatomic_xchg(&d.append_pending, 1) == 0) {
+        in_io_thread(append_run, NULL, NULL);
+    }
+}
+
+static gboolean slice_timer(gpointer opaque)
+{
+    if (first_cpu && ft_stream_started()) {
+        cpu_exit(first_cpu);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+/* --- actions ------------------------------------------------------------------- */
+
+static void state_action(const FtAction *action)
+{
+    FtCoreStatus status;
+
+    ft_core_status(d.core, &status);
+    trace_ft_driver_state(ft_core_state_name(action->old_state),
+                          ft_core_state_name(action->state),
+                          ft_core_reason_name(action->reason),
+                          status.session, status.generation,
+                          action->text ?: "");
+    ft_jobs_add(action, &status);
+}
+
+static void carry_out(const FtAction *action)
+{
+    switch (action->type) {
+    case FT_ACTION_STATE:
+        state_action(action);
+        break;
+    case FT_ACTION_CONNECT:
+        ft_channel_connect();
+        break;
+    case FT_ACTION_CLOSE:
+        ft_channel_close();
+        break;
+    case FT_ACTION_SEND: {
+        FtFrame frame = action->frame;
+
+        frame.length = action->size;
+        ft_channel_send(&frame, action->data);
+        break;
+    }
+    case FT_ACTION_SEND_LOG:
+        send_log(action);
+        break;
+    case FT_ACTION_SEND_HEARTBEAT:
+        ft_channel_send_heartbeat(&action->heartbeat);
+        break;
+    case FT_ACTION_TIMER:
+        timer_arm(action->timer, action->delay_ms);
+        break;
+    case FT_ACTION_LEASE_STEP:
+    case FT_ACTION_LEASE_READ:
+        lease_ask(action);
+        break;
+    case FT_ACTION_STORE:
+        ft_log_append(&ft_driver_log, action->data, action->size);
+        break;
+    case FT_ACTION_COMMIT:
+        commit_log(action->position);
+        break;
+    case FT_ACTION_RELEASE:
+        ft_gate_release(action->position);
+        break;
+    case FT_ACTION_LOG_TRIM:
+        ft_log_trim(&ft_driver_log, action->position);
+        break;
+    case FT_ACTION_HALT:
+        ft_gate_close();
+        ft_jobs_add(action, NULL);
+        break;
+    case FT_ACTION_LOG_BEGIN:
+        ft_log_reset(&ft_driver_log);
+        d.parsed = 0;
+        ft_jobs_add(action, NULL);
+        break;
+    case FT_ACTION_START_GUEST:
+    case FT_ACTION_DRAIN:
+    case FT_ACTION_ANNOUNCE:
+    case FT_ACTION_SINK_EMPTY:
+    case FT_ACTION_EXIT:
+        ft_jobs_add(action, NULL);
+        break;
+    }
+}
+
+static void update_status(void)
+{
+    FtCoreStatus core;
+    FtDriverStatus *status = &d.status;
+
+    ft_core_status(d.core, &core);
+    if (core.state == FT_STATE_PROTECTED && core.role == FT_ROLE_PRIMARY) {
+        core.appended = ft_log_end(&ft_driver_log);
+        lag_sample(core.appended, core.executed);
+        ft_stream_set_lag(core.appended - core.acknowledged,
+                          core.appended - core.executed);
+    }
+    QEMU_LOCK_GUARD(&d.status_lock);
+    status->core = core;
+    g_strlcpy(status->text, core.text && *core.text ? core.text
+              : ft_core_reason_text(core.reason), sizeof(status->text));
+    g_strlcpy(status->peer_node, core.peer_node ?: "",
+              sizeof(status->peer_node));
+    status->core.text = status->text;
+    status->core.peer_node = status->peer_node;
+    status->log_rate = d.log_rate;
+    status->lag_ms = d.lag_ms;
+}
+
+static void feed_one(const FtEvent *event)
+{
+    guint count;
+    const FtAction *actions = ft_core_event(d.core, event, &count);
+
+    for (guint i = 0; i < count; i++) {
+        carry_out(&actions[i]);
+    }
+}
+
+/* The backup's progress is reported with what it acknowledges. */
+static void feed(const FtEvent *event)
+{
+    if (event->type == FT_EVENT_IDLE || event->type == FT_EVENT_TIMER) {
+        FtEvent executed = {
+            .type = FT_EVENT_EXECUTED,
+            .position = ft_stream_executed(),
+            .icount = ft_stream_icount(),
+        };
+
+        feed_one(&executed);
+    }
+    feed_one(event);
+    update_status();
+}
+
+/* --- channel callbacks ----------------------------------------------------------- */
+
+static const char *on_refuse(void)
+{
+    FtCoreStatus status;
+
+    ft_core_status(d.core, &status);
+    return status.state == FT_STATE_LISTENING ? NULL :
+        "this backup is not waiting for a primary";
+}
+
+static void feed_text(FtEventType type, const char *text)
+{
+    FtEvent event = { .type = type, .text = text };
+
+    feed(&event);
+}
+
+static void on_connected(void)
+{
+    feed_text(FT_EVENT_CONNECTED, NULL);
+}
+
+static void on_connect_failed(const char *why)
+{
+    feed_text(FT_EVENT_CONNECT_FAILED, why);
+}
+
+static void on_closed(const char *why)
+{
+    feed_text(FT_EVENT_CLOSED, why);
+}
+
+static void on_bad_frame(const char *why)
+{
+    feed_text(FT_EVENT_BAD_FRAME, why);
+}
+
+static void on_idle(void)
+{
+    feed_text(FT_EVENT_IDLE, NULL);
+}
+
+static void on_frame(const FtFrame *frame, const uint8_t *payload)
+{
+    FtEvent event = {
+        .type = FT_EVENT_FRAME,
+        .frame = frame,
+        .data = payload,
+        .size = frame->length,
+    };
+
+    feed(&event);
+}
+
+static void on_heartbeat(const FtHeartbeat *heartbeat)
+{
+    FtEvent event = { .type = FT_EVENT_HEARTBEAT, .heartbeat = heartbeat };
+
+    feed(&event);
+}
+
+static const FtChannelOps channel_ops = {
+    .refuse = on_refuse,
+    .connected = on_connected,
+    .connect_failed = on_connect_failed,
+    .closed = on_closed,
+    .frame = on_frame,
+    .bad_frame = on_bad_frame,
+    .idle = on_idle,
+    .heartbeat = on_heartbeat,
+};
+
+/* --- other threads ----------------------------------------------------------------- */
+
+void ft_driver_status(FtDriverStatus *status)
+{
+    QEMU_LOCK_GUARD(&d.status_lock);
+    *status = d.status;
+    status->core.text = status->text;
+    status->core.peer_node = status->peer_node;
+}
+
+typedef struct Command {
+    FtEventType type;
+    const char *why;
+    QemuEvent done;
+} Command;
+
+static gboolean command_run(gpointer opaque)
+{
+    Command *command = opaque;
+    FtEvent event = {
+        .type = command->type,
+        .position = ft_log_committed(&ft_driver_log),
+    };
+
+    if (ft_core_can(d.core, command->type, &command->why)) {
+        command->why = NULL;
+        feed(&event);
+    }
+    qemu_event_set(&command->done);
+    return G_SOURCE_REMOVE;
+}
+
+const char *ft_driver_command(FtEventType type)
+{
+    Command command = { .type = type };
+
+    qemu_event_init(&command.done, false);
+    in_io_thread(command_run, &command, NULL);
+    qemu_event_wait(&command.done);
+    qemu_event_destroy(&command.done);
+    return command.why;
+}
+
+void ft_driver_end(void)
+{
+    /* What is in the open transaction belongs before the end. */
+    post(FT_EVENT_CMD_END, ft_stream_flush(), NULL);
+}
+
+void ft_driver_fail(const char *why)
+{
+    post(FT_EVENT_FAIL, 0, why);
+}
+
+void ft_driver_drained(void)
+{
+    post(FT_EVENT_DRAINED, 0, NULL);
+}
+
+static void *io_thread(void *opaque)
+{
+    FtEvent start = { .type = FT_EVENT_START };
+    GSource *slice = g_timeout_source_new(SLICE_MS);
+
+    g_main_context_push_thread_default(d.context);
+    g_source_set_callback(slice, slice_timer, NULL, NULL);
+    g_source_attach(slice, d.context);
+    g_source_unref(slice);
+    ft_channel_start(d.context, &channel_ops);
+    feed(&start);
+    g_main_loop_run(d.loop);
+    return NULL;
+}
+
+void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
+{
+    g_autofree char *why = NULL;
+
+    d.core = ft_core_new(config);
+    d.context = g_main_context_new();
+    d.loop = g_main_loop_new(d.context, FALSE);
+    d.scratch = g_byte_array_new();
+    d.lease = ft_lease_open(lease_uri, &why);
+    assert(d.lease);            /* the option was checked */
+    d.lease_jobs = g_async_queue_new();
+    g_queue_init(&d.lag_samples);
+    qemu_mutex_init(&d.status_lock);
+    update_status();
+    qemu_thread_create(&d.lease_thread, "ft-lease", lease_thread, NULL,
+                       QEMU_THREAD_DETACHED);
+    qemu_thread_create(&d.thread, "ft-io", io_thread, NULL,
+                       QEMU_THREAD_DETACHED);
+}

@@ -1,0 +1,133 @@
+/*
+ * Setting up fault tolerance: from the -ft option to a running driver.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/config-file.h"
+#include "qemu/error-report.h"
+#include "crypto/random.h"
+#include "qemu/main-loop.h"
+#include "qemu/notify.h"
+#include "qemu/option.h"
+#include "qemu/uuid.h"
+#include "qom/object.h"
+#include "system/system.h"
+#include "replay/ft-stream.h"
+#include "channel.h"
+#include "char.h"
+#include "control.h"
+#include "devices.h"
+#include "disk.h"
+#include "driver.h"
+#include "ft.h"
+#include "gate.h"
+#include "identity.h"
+#include "jobs.h"
+#include "limits.h"
+#include "net.h"
+#include "options.h"
+#include "qmp.h"
+
+/* 4 ns an instruction: what one TCG vCPU reaches, so clocks keep time. */
+#define DEFAULT_ICOUNT "shift=2"
+
+static bool start_paused;
+
+static void live(void)
+{
+    ft_control_live();
+    ft_driver_drained();
+}
+
+static const FtStreamOps stream_ops = {
+    .control = ft_control_run,
+    .appended = ft_driver_appended,
+    .live = live,
+};
+
+/* The machine is complete and reset; the main loop runs. */
+static void machine_ready_bh(void *opaque)
+{
+    FtCoreConfig config = {
+        .role = ft_options.role,
+        .new_vm = ft_options.new_vm,
+        .disks = FT_LEASE_DISKS_OWN,
+    };
+    g_autofree char *node = ft_identity_node();
+    g_autofree char *identity = NULL;
+    Error *err = NULL;
+
+    identity = ft_identity_make(&err);
+    if (!identity) {
+        error_reportf_err(err, "-ft: ");
+        exit(1);
+    }
+    if (strlen(identity) >= FT_HELLO_MAX - 2 * FT_NODE_MAX) {
+        error_report("-ft: the machine has too many devices to describe to "
+                     "the peer; leave some out");
+        exit(1);
+    }
+    config.identity = identity;
+    g_strlcpy(config.node, node, sizeof(config.node));
+    memcpy(config.vm_uuid, qemu_uuid.data, sizeof(config.vm_uuid));
+    qcrypto_random_bytes(&config.seed, sizeof(config.seed), &error_fatal);
+    ft_qmp_init(node);
+    ft_driver_start(&config, ft_options.lease_uri);
+}
+
+static void machine_done(Notifier *notifier, void *opaque)
+{
+    Error *err = NULL;
+
+    if (!ft_devices_check(&err) || !ft_char_guard_all(&err) ||
+        !ft_net_guard_all(&err) || !ft_disk_guard_all(ft_driver_fail, &err) ||
+        !ft_channel_setup(ft_options.address,
+                          ft_options.role == FT_ROLE_BACKUP, &err)) {
+        error_reportf_err(err, "-ft: ");
+        exit(1);
+    }
+    ft_control_init(ft_options.role, start_paused);
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), machine_ready_bh, NULL);
+}
+
+static QemuOpts *icount_options(QemuOpts *opts)
+{
+    const char *shift;
+
+    if (!opts) {
+        opts = qemu_opts_parse(qemu_find_opts("icount"), DEFAULT_ICOUNT, true,
+                               &error_abort);
+    }
+    shift = qemu_opt_get(opts, "shift");
+    if (!shift || !strcmp(shift, "auto") || qemu_opt_get(opts, "rr") ||
+        qemu_opt_get(opts, "sleep") || qemu_opt_get(opts, "align")) {
+        error_report("-ft: of -icount only shift=NUMBER can be chosen; "
+                     "leave the rest to -ft");
+        exit(1);
+    }
+    qemu_opt_set(opts, "rr", "record", &error_abort);
+    qemu_opt_set(opts, "rrfile", "/dev/null", &error_abort);
+    return opts;
+}
+
+QemuOpts *ft_setup(QemuOpts *icount)
+{
+    static Notifier notifier = { .notify = machine_done };
+
+    if (!ft_options.given) {
+        return icount;
+    }
+    start_paused = !autostart;
+    autostart = 0;
+    /* A notification that another thread handles is in no log. */
+    object_register_sugar_prop("virtio-pci", "ioeventfd", "off", true);
+    ft_log_init(&ft_driver_log);
+    ft_gate_init();
+    ft_jobs_init();
+    ft_stream_setup(ft_options.role == FT_ROLE_BACKUP, &ft_driver_log,
+                    &stream_ops);
+    qemu_add_machine_init_done_notifier(&notifier);
+    return icount_options(icount);
+}

@@ -1,0 +1,37 @@
+/*
+ * What the rest of QEMU calls: the hooks of the fault-tolerance subsystem.
+ *
+ * Purpose: one call a site; without -ft each does nothing.
+ * Thread: the main thread under the BQL and the replay mutex, unless said
+ *   otherwise.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FT_FT_H
+#define FT_FT_H
+
+typedef struct Chardev Chardev;
+typedef struct Monitor Monitor;
+struct QemuOpts;
+
+/* -ft ARG.  Exits on help and on errors. */
+void ft_options_parse(const char *arg);
+/*
+ * Before the replay engine is configured: returns the -icount options to
+ * use.  Without -ft those it was given.
+ */
+struct QemuOpts *ft_setup(struct QemuOpts *icount);
+
+/* Each gets what was requested and returns what to act on now. */
+int ft_control_reset(int cause);
+int ft_control_powerdown(int requested);
+int ft_control_shutdown(int cause);
+/* True: an HMP command was refused, with a message on the monitor. */
+bool ft_control_hmp_refused(Monitor *mon, const char *name);
+
+/* Any thread with the replay mutex.  True: the bytes were taken. */
+bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);
+/* True: the guest must not see this backend's events. */
+bool ft_char_guards(Chardev *chr);
+
+#endif

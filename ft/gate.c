@@ -1,0 +1,107 @@
+/*
+ * The output gate.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qemu/lockable.h"
+#include "qemu/main-loop.h"
+#include "qemu/thread.h"
+#include "replay/ft-stream.h"
+#include "gate.h"
+#include "trace.h"
+
+static struct {
+    QEMUBH *bh;
+    QemuMutex lock;
+
+    /* Protected by lock. */
+    QSIMPLEQ_HEAD(, FtOutput) outputs;
+    uint64_t open_to;           /* positions up to here may leave */
+    bool closed;
+    FtGateStatus status;
+} gate;
+
+static FtOutput *take_first(bool *emit)
+{
+    FtOutput *output;
+
+    QEMU_LOCK_GUARD(&gate.lock);
+    output = QSIMPLEQ_FIRST(&gate.outputs);
+    if (!output || (!gate.closed && output->position > gate.open_to)) {
+        return NULL;
+    }
+    QSIMPLEQ_REMOVE_HEAD(&gate.outputs, next);
+    gate.status.held--;
+    gate.status.held_bytes -= output->size;
+    *emit = !gate.closed;
+    if (gate.closed) {
+        gate.status.discarded++;
+    } else {
+        gate.status.released++;
+    }
+    return output;
+}
+
+static void gate_bh(void *opaque)
+{
+    FtOutput *output;
+    bool emit;
+
+    while ((output = take_first(&emit))) {
+        trace_ft_gate_release(output->position, output->size, emit);
+        output->finish(output, emit);
+    }
+}
+
+void ft_gate_init(void)
+{
+    qemu_mutex_init(&gate.lock);
+    QSIMPLEQ_INIT(&gate.outputs);
+    gate.bh = qemu_bh_new(gate_bh, NULL);
+}
+
+void ft_gate_hold(FtOutput *output)
+{
+    bool now;
+
+    output->position = ft_stream_output_position();
+    trace_ft_gate_hold(output->position, output->size);
+    WITH_QEMU_LOCK_GUARD(&gate.lock) {
+        QSIMPLEQ_INSERT_TAIL(&gate.outputs, output, next);
+        gate.status.held++;
+        gate.status.held_bytes += output->size;
+        now = gate.closed || output->position <= gate.open_to;
+    }
+    if (now) {
+        qemu_bh_schedule(gate.bh);
+    }
+}
+
+void ft_gate_begin(void)
+{
+    QEMU_LOCK_GUARD(&gate.lock);
+    gate.open_to = 0;
+}
+
+void ft_gate_release(uint64_t position)
+{
+    WITH_QEMU_LOCK_GUARD(&gate.lock) {
+        gate.open_to = position;
+    }
+    qemu_bh_schedule(gate.bh);
+}
+
+void ft_gate_close(void)
+{
+    WITH_QEMU_LOCK_GUARD(&gate.lock) {
+        gate.closed = true;
+    }
+    qemu_bh_schedule(gate.bh);
+}
+
+void ft_gate_status(FtGateStatus *status)
+{
+    QEMU_LOCK_GUARD(&gate.lock);
+    *status = gate.status;
+}

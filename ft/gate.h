@@ -1,0 +1,45 @@
+/*
+ * The output gate: nothing leaves before the backup has all that led to it.
+ *
+ * Purpose: holds what the guest sent, in order, each with the log position
+ *   it waits for (M5), and lets it out when that is acknowledged.
+ * Locks: holding needs the BQL and the replay mutex; releasing and closing
+ *   may be called from any thread.  Outputs leave from the main thread
+ *   under the BQL and the replay mutex.
+ * Ownership: the gate owns a held output until emit() was called.
+ * Source: the Output Rule of the VM-FT paper, section 2.2.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FT_GATE_H
+#define FT_GATE_H
+
+#include "qemu/queue.h"
+
+typedef struct FtOutput FtOutput;
+struct FtOutput {
+    /* Lets the output out, or only frees it when emit is false. */
+    void (*finish)(FtOutput *output, bool emit);
+    uint64_t position;
+    size_t size;
+    QSIMPLEQ_ENTRY(FtOutput) next;
+};
+
+typedef struct FtGateStatus {
+    uint64_t held;              /* outputs that wait */
+    uint64_t held_bytes;
+    uint64_t released;          /* outputs that left since the start */
+    uint64_t discarded;         /* dropped since this machine may not send */
+} FtGateStatus;
+
+void ft_gate_init(void);
+void ft_gate_hold(FtOutput *output);
+/* A new session: hold from position 0 on. */
+void ft_gate_begin(void);
+/* Outputs up to position may leave; FT_POSITION_ALL: all, at once. */
+void ft_gate_release(uint64_t position);
+/* Nothing leaves any more, ever. */
+void ft_gate_close(void);
+void ft_gate_status(FtGateStatus *status);
+
+#endif

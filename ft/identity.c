@@ -1,0 +1,233 @@
+/*
+ * What both machines of a pair must have the same of.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/seqlock.h"
+#include "qemu/units.h"
+#include "block/block_int.h"
+#include "qemu-version.h"
+#include "hw/boards.h"
+#include "hw/core/cpu.h"
+#include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
+#include "net/net.h"
+#include "system/block-backend.h"
+#include "system/cpu-timers-internal.h"
+#include "devices.h"
+#include "digest.h"
+#include "disk.h"
+#include "identity.h"
+#include "options.h"
+#include "wire.h"
+
+static void G_GNUC_PRINTF(2, 3) add(GPtrArray *lines, const char *fmt, ...)
+{
+    va_list ap;
+    char *line;
+
+    va_start(ap, fmt);
+    line = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    g_strdelimit(line, "\n\r", ' ');
+    g_ptr_array_add(lines, line);
+}
+
+/* Properties that say where something is on this host, not what it is. */
+static bool is_local(const Property *prop)
+{
+    return prop->info == &qdev_prop_chr || prop->info == &qdev_prop_drive ||
+        prop->info == &qdev_prop_drive_iothread ||
+        prop->info == &qdev_prop_netdev;
+}
+
+static bool add_property(DeviceState *dev, const Property *prop, void *opaque,
+                         Error **errp)
+{
+    GPtrArray *lines = opaque;
+    g_autofree char *path = object_get_canonical_path(OBJECT(dev));
+    g_autofree char *value = NULL;
+
+    /* Of the board's own devices the type says enough. */
+    if (is_local(prop) || !prop->info->get ||
+        !g_str_has_prefix(path, "/machine/peripheral")) {
+        return true;
+    }
+    value = object_property_print(OBJECT(dev), prop->name, false, NULL);
+    if (value) {
+        add(lines, "device.%s.%s=%s", path + strlen("/machine/"), prop->name,
+            value);
+    }
+    return true;
+}
+
+static int add_type(Object *obj, void *opaque)
+{
+    GString *types = opaque;
+
+    if (object_dynamic_cast(obj, TYPE_DEVICE)) {
+        g_autofree char *path = object_get_canonical_path(obj);
+
+        g_string_append_printf(types, "%s=%s\n", path,
+                               object_get_typename(obj));
+    }
+    return 0;
+}
+
+static void add_devices(GPtrArray *lines)
+{
+    g_autoptr(GString) types = g_string_new(NULL);
+    g_autofree char *digest = NULL;
+
+    object_child_foreach_recursive(qdev_get_machine(), add_type, types);
+    digest = ft_digest_bytes(types->str, types->len);
+    add(lines, "machine.devices=%s", digest);
+    ft_devices_foreach_property(add_property, lines, NULL);
+}
+
+static bool add_disk(const char *path, BlockBackend *blk, void *opaque,
+                     Error **errp)
+{
+    GPtrArray *lines = opaque;
+    g_autofree char *digest = ft_digest_disk(blk, errp);
+
+    if (!digest) {
+        return false;
+    }
+    add(lines, "disk.%s.size=%" PRId64, path, blk_getlength(blk));
+    add(lines, "disk.%s.writable=%d", path, blk_is_writable(blk));
+    add(lines, "disk.%s.contents=%s", path, digest);
+    return true;
+}
+
+static void add_nic(NICState *nic, void *opaque)
+{
+    NetClientState *nc = nic->ncs, *peer = nc->peer;
+    g_autofree char *mac = g_strdup_printf(
+        "%02x:%02x:%02x:%02x:%02x:%02x", nic->conf->macaddr.a[0],
+        nic->conf->macaddr.a[1], nic->conf->macaddr.a[2],
+        nic->conf->macaddr.a[3], nic->conf->macaddr.a[4],
+        nic->conf->macaddr.a[5]);
+
+    add(opaque, "nic.%s.mac=%s", nc->name, mac);
+    if (peer) {
+        add(opaque, "nic.%s.netdev=%s", nc->name,
+            NetClientDriver_str(peer->info->type));
+        add(opaque, "nic.%s.offloads=%d%d%d%d", nc->name,
+            qemu_has_vnet_hdr(peer), qemu_has_ufo(peer), qemu_has_uso(peer),
+            qemu_has_vnet_hdr_len(peer, 12));
+    }
+}
+
+static bool add_boot_file(GPtrArray *lines, const char *what,
+                          const char *path, Error **errp)
+{
+    g_autofree char *digest = NULL;
+
+    if (!path) {
+        return true;
+    }
+    digest = ft_digest_file(path, errp);
+    if (!digest) {
+        return false;
+    }
+    add(lines, "boot.%s=%s", what, digest);
+    return true;
+}
+
+static void add_machine(GPtrArray *lines)
+{
+    static const char *const names[] = {
+        "acpi", "hpet", "i8042", "pcspk-audiodev", "pic", "pit", "sata",
+        "smbus", "usb", "vmport", "x-oem-id", "x-oem-table-id", "graphics",
+        "max-fw-size", "max-ram-below-4g", "default-bus-bypass-iommu",
+    };
+    MachineState *machine = MACHINE(qdev_get_machine());
+
+    add(lines, "machine.type=%s", MACHINE_GET_CLASS(machine)->name);
+    add(lines, "machine.ram=%" PRIu64 "M", machine->ram_size / MiB);
+    add(lines, "machine.ram.maximum=%" PRIu64 "M", machine->maxram_size / MiB);
+    add(lines, "machine.cpu=%s", machine->cpu_type);
+    add(lines, "machine.vcpus=%u", machine->smp.cpus);
+    add(lines, "machine.icount-shift=%d", timers_state.icount_time_shift);
+    for (int i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autofree char *value = NULL;
+
+        if (object_property_find(OBJECT(machine), names[i])) {
+            value = object_property_print(OBJECT(machine), names[i], false,
+                                          NULL);
+        }
+        add(lines, "machine.%s=%s", names[i], value ?: "");
+    }
+}
+
+static gint compare_lines(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char *ft_identity_make(Error **errp)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    MachineState *machine = MACHINE(qdev_get_machine());
+    g_autofree char *cpu = ft_digest_cpu();
+    g_autofree char *ram = ft_digest_ram();
+    GString *text;
+
+    add(lines, "version.qemu=%s", QEMU_FULL_VERSION);
+    add(lines, "version.wire=%d", FT_WIRE_VERSION);
+    add_machine(lines);
+    add_devices(lines);
+    qemu_foreach_nic(add_nic, lines);
+    add(lines, "state.cpu=%s", cpu);
+    add(lines, "state.memory=%s", ram);
+    add(lines, "boot.append=%s", machine->kernel_cmdline ?: "");
+    if (!add_boot_file(lines, "kernel", machine->kernel_filename, errp) ||
+        !add_boot_file(lines, "initrd", machine->initrd_filename, errp) ||
+        !ft_disk_foreach(add_disk, lines, errp)) {
+        return NULL;
+    }
+    g_ptr_array_sort(lines, compare_lines);
+    text = g_string_new(NULL);
+    for (guint i = 0; i < lines->len; i++) {
+        g_string_append_printf(text, "%s\n", (char *)lines->pdata[i]);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static bool find_disk(const char *path, BlockBackend *blk, void *opaque,
+                      Error **errp)
+{
+    char **where = opaque;
+
+    if (!*where && blk_is_writable(blk)) {
+        GRAPH_RDLOCK_GUARD_MAINLOOP();
+        *where = g_canonicalize_filename(
+            bdrv_skip_filters(blk_bs(blk))->filename, NULL);
+    }
+    return true;
+}
+
+char *ft_identity_node(void)
+{
+    g_autofree char *disk = NULL;
+    char *node;
+
+    if (ft_options.node) {
+        return g_strdup(ft_options.node);
+    }
+    ft_disk_foreach(find_disk, &disk, NULL);
+    node = g_strdup_printf("%s:%s", g_get_host_name(), disk ?:
+                           (ft_options.role == FT_ROLE_PRIMARY ? "primary"
+                                                               : "backup"));
+    if (strlen(node) >= FT_NODE_MAX) {
+        g_autofree char *digest = ft_digest_bytes(node, strlen(node));
+
+        node[FT_NODE_MAX - 1 - 17] = '#';
+        memcpy(node + FT_NODE_MAX - 17, digest, 16);
+        node[FT_NODE_MAX - 1] = 0;
+    }
+    return node;
+}

@@ -1,0 +1,145 @@
+/*
+ * The network guard.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/iov.h"
+#include "qom/object_interfaces.h"
+#include "migration/misc.h"
+#include "net/announce.h"
+#include "net/filter.h"
+#include "net/net.h"
+#include "system/replay.h"
+#include "system/runstate.h"
+#include "replay/ft-stream.h"
+#include "gate.h"
+#include "net.h"
+
+#define TYPE_FT_NET_GUARD "ft-net-guard"
+OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
+
+struct FtNetGuard {
+    NetFilterState parent;
+    ReplayNetState *replay;
+};
+
+typedef struct FtPacket {
+    FtOutput output;
+    FtNetGuard *guard;
+    unsigned flags;
+    uint8_t data[];
+} FtPacket;
+
+static void packet_finish(FtOutput *output, bool emit)
+{
+    FtPacket *packet = container_of(output, FtPacket, output);
+    NetFilterState *nf = NETFILTER(packet->guard);
+    struct iovec iov = { packet->data, output->size };
+
+    if (emit) {
+        qemu_netfilter_pass_to_next(nf->netdev->peer, packet->flags, &iov, 1,
+                                    nf);
+    }
+    g_free(packet);
+}
+
+static void packet_hold(FtNetGuard *guard, unsigned flags,
+                        const struct iovec *iov, int iovcnt)
+{
+    size_t size = iov_size(iov, iovcnt);
+    FtPacket *packet = g_malloc(sizeof(*packet) + size);
+
+    packet->output = (FtOutput) { .finish = packet_finish, .size = size };
+    packet->guard = guard;
+    packet->flags = flags;
+    iov_to_buf(iov, iovcnt, 0, packet->data, size);
+    ft_gate_hold(&packet->output);
+}
+
+/* Always takes the packet, so no netdev's back-pressure reaches the guest. */
+static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
+                                 unsigned flags, const struct iovec *iov,
+                                 int iovcnt, NetPacketSent *sent_cb)
+{
+    FtNetGuard *guard = FT_NET_GUARD(nf);
+
+    if (replay_mode == REPLAY_MODE_RECORD && ft_stream_started()) {
+        if (sender != nf->netdev) {
+            packet_hold(guard, flags, iov, iovcnt);
+        } else if (runstate_is_running()) {
+            replay_net_packet_event(guard->replay, flags, iov, iovcnt);
+        }
+    }
+    return iov_size(iov, iovcnt);
+}
+
+static void guard_instance_init(Object *obj)
+{
+    FT_NET_GUARD(obj)->replay = replay_register_net(NETFILTER(obj));
+}
+
+static void guard_instance_finalize(Object *obj)
+{
+    replay_unregister_net(FT_NET_GUARD(obj)->replay);
+}
+
+static void guard_class_init(ObjectClass *oc, void *data)
+{
+    NETFILTER_CLASS(oc)->receive_iov = guard_receive_iov;
+}
+
+static const TypeInfo guard_info = {
+    .name = TYPE_FT_NET_GUARD,
+    .parent = TYPE_NETFILTER,
+    .instance_size = sizeof(FtNetGuard),
+    .instance_init = guard_instance_init,
+    .instance_finalize = guard_instance_finalize,
+    .class_init = guard_class_init,
+};
+
+static void register_types(void)
+{
+    type_register_static(&guard_info);
+}
+
+type_init(register_types);
+
+static void guard_netdev(NICState *nic, void *opaque)
+{
+    Error **errp = opaque;
+    NetClientState *netdev = nic->ncs[0].peer;
+    g_autofree char *id = NULL;
+
+    if (*errp || !netdev) {
+        return;
+    }
+    if (nic->conf->peers.queues > 1) {
+        error_setg(errp, "netdev '%s' has several queues; use queues=1",
+                   netdev->name);
+        return;
+    }
+    id = g_strdup_printf("ft-net-guard-%s", netdev->name);
+    object_new_with_props(TYPE_FT_NET_GUARD, object_get_objects_root(), id,
+                          errp, "netdev", netdev->name, NULL);
+}
+
+bool ft_net_guard_all(Error **errp)
+{
+    Error *err = NULL;
+
+    qemu_foreach_nic(guard_netdev, &err);
+    if (err) {
+        error_propagate(errp, err);
+        return false;
+    }
+    return true;
+}
+
+void ft_net_announce(void)
+{
+    static AnnounceTimer timer;
+
+    qemu_announce_self(&timer, migrate_announce_params());
+}

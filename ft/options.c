@@ -1,0 +1,167 @@
+/*
+ * The -ft option.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/config-file.h"
+#include "qemu/error-report.h"
+#include "qemu/help_option.h"
+#include "qemu/option.h"
+#include "qemu/sockets.h"
+#include "ft.h"
+#include "options.h"
+
+FtOptions ft_options;
+
+static QemuOptsList ft_opts = {
+    .name = "ft",
+    .implied_opt_name = "role",
+    .head = QTAILQ_HEAD_INITIALIZER(ft_opts.head),
+    .desc = {
+        { .name = "role", .type = QEMU_OPT_STRING },
+        { .name = "peer", .type = QEMU_OPT_STRING },
+        { .name = "listen", .type = QEMU_OPT_STRING },
+        { .name = "lease", .type = QEMU_OPT_STRING },
+        { .name = "new", .type = QEMU_OPT_BOOL },
+        { .name = "node", .type = QEMU_OPT_STRING },
+        { /* end */ }
+    },
+};
+
+static void print_help(void)
+{
+    printf(
+"Two machines run one guest; when the primary dies, the backup goes on.\n"
+"Start both with the same options but for -ft, disk images (each its own\n"
+"copy, with the same contents) and sockets:\n"
+"\n"
+"  -ft primary,peer=HOST:PORT,lease=URI[,new=on][,node=NAME]\n"
+"  -ft backup,listen=HOST:PORT,lease=URI[,node=NAME]\n"
+"\n"
+"  peer=HOST:PORT    the backup's address (TCP for the log, UDP heartbeats)\n"
+"  listen=HOST:PORT  where the backup waits for its primary\n"
+"  lease=dir:PATH    a directory that both reach, one a VM; it decides who\n"
+"                    goes on alone\n"
+"  new=on            primary, first start only: take an empty lease\n"
+"  node=NAME         this machine's name in the lease; it stands for the\n"
+"                    disk copy it has (default: host name and disk path)\n"
+"\n"
+"Instruction counting, recording and the holding back of every output come\n"
+"with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
+"QMP commands query-ft, ft-failover and ft-stop, the event FT_STATE, and\n"
+"'info ft' on the human monitor.\n");
+}
+
+G_NORETURN static void fail(const char *what)
+{
+    error_report("-ft: %s", what);
+    error_printf("Try '-ft help'.\n");
+    exit(1);
+}
+
+static void parse_role(QemuOpts *opts)
+{
+    const char *role = qemu_opt_get(opts, "role");
+    const char *own, *other, *address;
+
+    if (!role) {
+        fail("says neither 'primary' nor 'backup'");
+    } else if (!strcmp(role, "primary")) {
+        ft_options.role = FT_ROLE_PRIMARY;
+        own = "peer";
+        other = "listen";
+    } else if (!strcmp(role, "backup")) {
+        ft_options.role = FT_ROLE_BACKUP;
+        own = "listen";
+        other = "peer";
+    } else {
+        error_report("-ft: there is no role '%s', only primary and backup",
+                     role);
+        exit(1);
+    }
+    address = qemu_opt_get(opts, own);
+    if (qemu_opt_get(opts, other) || !address) {
+        error_report("-ft %s needs %s=HOST:PORT and takes no %s=", role, own,
+                     other);
+        exit(1);
+    }
+    ft_options.address_text = g_strdup(address);
+}
+
+static void parse_address(void)
+{
+    Error *err = NULL;
+    SocketAddress *addr = socket_parse(ft_options.address_text, &err);
+
+    if (addr && addr->type != SOCKET_ADDRESS_TYPE_INET) {
+        error_setg(&err, "not of the form HOST:PORT");
+    }
+    if (err) {
+        error_reportf_err(err, "-ft: address '%s': ",
+                          ft_options.address_text);
+        exit(1);
+    }
+    ft_options.address = addr;
+}
+
+static void parse_lease(QemuOpts *opts)
+{
+    const char *uri = qemu_opt_get(opts, "lease");
+    g_autofree char *why = NULL;
+    FtLease *lease;
+
+    if (!uri) {
+        fail("needs lease=URI: without it both sides could go on alone");
+    }
+    lease = ft_lease_open(uri, &why);
+    if (!lease) {
+        error_report("-ft: lease=%s: %s", uri, why);
+        exit(1);
+    }
+    ft_lease_close(lease);
+    ft_options.lease_uri = g_strdup(uri);
+}
+
+static void parse_node(QemuOpts *opts)
+{
+    const char *node = qemu_opt_get(opts, "node");
+
+    if (!node) {
+        return;
+    }
+    if (!*node || strlen(node) >= FT_NODE_MAX || strpbrk(node, "\n\r\t")) {
+        error_report("-ft: node= has to be 1 to %d characters on one line",
+                     FT_NODE_MAX - 1);
+        exit(1);
+    }
+    ft_options.node = g_strdup(node);
+}
+
+void ft_options_parse(const char *arg)
+{
+    QemuOpts *opts;
+
+    if (is_help_option(arg)) {
+        print_help();
+        exit(0);
+    }
+    if (ft_options.given) {
+        fail("given twice");
+    }
+    opts = qemu_opts_parse_noisily(&ft_opts, arg, true);
+    if (!opts) {
+        exit(1);
+    }
+    parse_role(opts);
+    parse_address();
+    parse_lease(opts);
+    parse_node(opts);
+    ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
+    if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
+        fail("new=on is for the primary, which takes the lease first");
+    }
+    ft_options.given = true;
+    qemu_opts_del(opts);
+}

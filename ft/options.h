@@ -1,0 +1,26 @@
+/*
+ * The -ft option.
+ *
+ * Thread: written while the command line is read, constant from then on.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FT_OPTIONS_H
+#define FT_OPTIONS_H
+
+#include "core.h"
+#include "qapi/qapi-types-sockets.h"
+
+typedef struct FtOptions {
+    bool given;
+    FtRole role;
+    char *address_text;         /* peer= or listen=, as written */
+    SocketAddress *address;
+    char *lease_uri;
+    bool new_vm;
+    char *node;                 /* NULL: made from host and disk */
+} FtOptions;
+
+extern FtOptions ft_options;
+
+#endif

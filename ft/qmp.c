@@ -1,0 +1,199 @@
+/*
+ * The subsystem's QMP and HMP side.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-ft.h"
+#include "qapi/qapi-events-ft.h"
+#include "qapi/type-helpers.h"
+#include "monitor/monitor.h"
+#include "system/replay.h"
+#include "replay/ft-stream.h"
+#include "digest.h"
+#include "driver.h"
+#include "gate.h"
+#include "options.h"
+#include "qmp.h"
+
+static char *node_name;
+
+/* The schema's enum is the core's, in the same order. */
+QEMU_BUILD_BUG_ON((int)FT_STATE_INIT != (int)FT_INFO_STATE_INIT);
+QEMU_BUILD_BUG_ON((int)FT_STATE_PROTECTED != (int)FT_INFO_STATE_PROTECTED);
+QEMU_BUILD_BUG_ON((int)FT_STATE_ALONE != (int)FT_INFO_STATE_ALONE);
+QEMU_BUILD_BUG_ON((int)FT_STATE__MAX != (int)FT_INFO_STATE__MAX);
+
+static bool check_given(Error **errp)
+{
+    if (!ft_options.given) {
+        error_setg(errp, "QEMU runs without -ft; this machine is not "
+                   "protected");
+        return false;
+    }
+    return true;
+}
+
+FtInfo *qmp_query_ft(Error **errp)
+{
+    FtDriverStatus st;
+    FtGateStatus gate;
+    FtInfo *info;
+
+    if (!check_given(errp)) {
+        return NULL;
+    }
+    ft_driver_status(&st);
+    ft_gate_status(&gate);
+    info = g_new0(FtInfo, 1);
+    info->role = st.core.role == FT_ROLE_PRIMARY ? FT_INFO_ROLE_PRIMARY
+                                                 : FT_INFO_ROLE_BACKUP;
+    info->state = (FtInfoState)st.core.state;
+    info->reason = g_strdup(ft_core_reason_name(st.core.reason));
+    info->text = g_strdup(st.text);
+    info->node = g_strdup(node_name);
+    info->peer = g_strdup(ft_options.address_text);
+    info->peer_node = g_strdup(st.peer_node);
+    info->session = st.core.session;
+    info->generation = st.core.generation;
+    info->appended = st.core.appended;
+    info->sent = st.core.sent;
+    info->acknowledged = st.core.acknowledged;
+    info->executed = st.core.executed;
+    info->icount = ft_stream_icount();
+    info->lag_bytes = info->appended - MIN(info->executed, info->appended);
+    if (st.core.role == FT_ROLE_PRIMARY &&
+        st.core.state == FT_STATE_PROTECTED) {
+        info->lag_instructions =
+            info->icount - MIN(st.core.peer_icount, info->icount);
+        info->lag_ms = st.lag_ms;
+    }
+    info->log_rate = st.log_rate;
+    info->held_outputs = gate.held;
+    info->held_bytes = gate.held_bytes;
+    info->heartbeats = st.core.heartbeats_seen;
+    info->lease = g_new0(FtLeaseInfo, 1);
+    info->lease->uri = g_strdup(ft_options.lease_uri);
+    info->lease->generation = st.core.lease.generation;
+    info->lease->owner = g_strdup(st.core.lease.owner);
+    info->lease->partner = g_strdup(st.core.lease.partner);
+    return info;
+}
+
+static HumanReadableText *info_ft(Error **errp)
+{
+    g_autoptr(GString) buf = g_string_new(NULL);
+    g_autoptr(FtInfo) i = qmp_query_ft(errp);
+
+    if (!i) {
+        return NULL;
+    }
+    g_string_append_printf(buf, "%s %s: %s (%s)\n", FtInfoRole_str(i->role),
+                           i->node, FtInfoState_str(i->state), i->text);
+    g_string_append_printf(buf, "peer: %s at %s, heartbeats %s\n",
+                           *i->peer_node ? i->peer_node : "not known yet",
+                           i->peer, i->heartbeats ? "arrive" : "do not arrive");
+    g_string_append_printf(buf, "lease: %s, generation %" PRIu64
+                           ", owner %s, partner %s\n", i->lease->uri,
+                           i->lease->generation,
+                           *i->lease->owner ? i->lease->owner : "none",
+                           *i->lease->partner ? i->lease->partner : "none");
+    g_string_append_printf(buf, "log: %" PRIu64 " bytes appended, %" PRIu64
+                           " sent, %" PRIu64 " acknowledged, %" PRIu64
+                           " executed; %" PRIu64 " bytes/s\n", i->appended,
+                           i->sent, i->acknowledged, i->executed,
+                           i->log_rate);
+    g_string_append_printf(buf, "lag: %" PRIu64 " bytes, %" PRIu64
+                           " instructions, %" PRIu64 " ms; held outputs: %"
+                           PRIu64 " (%" PRIu64 " bytes)\n", i->lag_bytes,
+                           i->lag_instructions, i->lag_ms, i->held_outputs,
+                           i->held_bytes);
+    return human_readable_text_from_str(buf);
+}
+
+void ft_qmp_init(const char *node)
+{
+    node_name = g_strdup(node);
+}
+
+static void register_hmp(void)
+{
+    monitor_register_hmp_info_hrt("ft", info_ft);
+}
+
+type_init(register_hmp);
+
+static void give_command(FtEventType type, Error **errp)
+{
+    const char *why;
+
+    if (check_given(errp) && (why = ft_driver_command(type))) {
+        error_setg(errp, "%s", why);
+    }
+}
+
+void qmp_ft_failover(Error **errp)
+{
+    give_command(FT_EVENT_CMD_FAILOVER, errp);
+}
+
+void qmp_ft_stop(Error **errp)
+{
+    give_command(FT_EVENT_CMD_STOP, errp);
+}
+
+/* --- digests ----------------------------------------------------------------- */
+
+static FtDigest *digest_now(void)
+{
+    FtDigest *digest = g_new0(FtDigest, 1);
+
+    digest->icount = replay_get_current_icount();
+    digest->cpu = ft_digest_cpu();
+    digest->ram = ft_digest_ram();
+    return digest;
+}
+
+static char *digest_text(const FtDigest *digest)
+{
+    return g_strdup_printf("%" PRIu64 " %s %s", digest->icount, digest->cpu,
+                           digest->ram);
+}
+
+FtDigest *qmp_x_ft_digest(Error **errp)
+{
+    FtDigest *digest;
+    g_autofree char *text = NULL;
+
+    if (!check_given(errp)) {
+        return NULL;
+    }
+    if (replay_mode != REPLAY_MODE_RECORD || !ft_stream_started()) {
+        error_setg(errp, "only a primary whose guest runs can be digested; "
+                   "give the command there");
+        return NULL;
+    }
+    digest = digest_now();
+    text = digest_text(digest);
+    ft_stream_put_control(FT_CONTROL_DIGEST, text, strlen(text));
+    digest->position = ft_stream_flush();
+    return digest;
+}
+
+void ft_qmp_compare_digest(const char *text, size_t size)
+{
+    g_autoptr(FtDigest) digest = digest_now();
+    g_autofree char *mine = digest_text(digest);
+    bool equal = strlen(mine) == size && !memcmp(mine, text, size);
+
+    digest->position = ft_stream_executed();
+    qapi_event_send_ft_digest(digest, equal);
+    if (!equal) {
+        g_autofree char *why = g_strdup_printf(
+            "the backup diverged: primary %.*s, backup %s (instructions, CPU, "
+            "memory)", (int)size, text, mine);
+
+        ft_driver_fail(why);
+    }
+}

@@ -1,0 +1,15 @@
+/*
+ * The subsystem's QMP and HMP side.
+ *
+ * Locks: BQL and replay mutex; main thread.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FT_QMP_H
+#define FT_QMP_H
+
+void ft_qmp_init(const char *node);
+/* Backup: the primary's digest is text; compares this machine with it. */
+void ft_qmp_compare_digest(const char *text, size_t size);
+
+#endif

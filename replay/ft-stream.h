@@ -1,0 +1,106 @@
+/*
+ * The live stream: upstream's record/replay engine on a session's log in
+ * memory instead of a file, and the switches between its modes.
+ *
+ * Purpose: a primary's engine writes entries to a log that is published one
+ *   whole transaction at a time; a backup's engine reads them as they come.
+ *   The end of the available log is a normal state, "starved", not an end of
+ *   file.  Going live makes a replaying machine a recording one.
+ * Locks: a transaction is what is written between replay_mutex_lock() and
+ *   replay_mutex_unlock().  Functions say which lock they need.
+ * Units: positions in bytes of the log, clocks in ns.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef REPLAY_FT_STREAM_H
+#define REPLAY_FT_STREAM_H
+
+#include "system/replay.h"
+#include "ft/log.h"
+
+/*
+ * Log entries of this project follow upstream's event numbers in the same
+ * stream.  One byte code, four bytes length (big-endian, as upstream writes),
+ * payload.  Explicit numbers: they are on the wire.
+ */
+typedef enum FtControl {
+    FT_CONTROL_FIRST = 0xf0,
+    FT_CONTROL_START = 0xf0,        /* reset and run the guest */
+    FT_CONTROL_PAUSE = 0xf1,        /* QMP stop, I/O error, panic */
+    FT_CONTROL_CONTINUE = 0xf2,     /* QMP cont */
+    FT_CONTROL_POWERDOWN = 0xf3,    /* the ACPI button */
+    FT_CONTROL_DISK_RESULT = 0xf4,  /* a request failed on the primary */
+    FT_CONTROL_DIGEST = 0xf5,       /* compare the machines here */
+    FT_CONTROL_LAST = 0xf5,
+} FtControl;
+
+/*
+ * Runs a control entry on the backup, in the main thread, under the BQL and
+ * the replay mutex, when everything before it was executed and nothing after.
+ */
+typedef void FtStreamControlFn(FtControl code, const uint8_t *data,
+                               size_t size);
+/* Called whenever a transaction was published; any thread, no lock needed. */
+typedef void FtStreamNotifyFn(void);
+/* The machine is live; main thread, BQL and replay mutex held. */
+typedef void FtStreamLiveFn(void);
+
+typedef struct FtStreamOps {
+    FtStreamControlFn *control;
+    FtStreamNotifyFn *appended;     /* primary: a transaction is in the log */
+    FtStreamLiveFn *live;
+} FtStreamOps;
+
+/* Before replay_configure(); the engine is then opened on the stream. */
+void ft_stream_setup(bool play, FtLog *log, const FtStreamOps *ops);
+bool ft_stream_active(void);
+
+/* Under the replay mutex. */
+void ft_stream_set_started(void);       /* the guest's clocks run from here */
+void ft_stream_begin_log(void);         /* primary: a session's log begins */
+void ft_stream_end_log(void);           /* alone: the log goes nowhere */
+/* Primary: publishes what is open; returns where the log ends now. */
+uint64_t ft_stream_flush(void);
+/* Appends a control entry at the current instruction; replay mutex. */
+void ft_stream_put_control(FtControl code, const void *data, size_t size);
+/*
+ * The position an output made now has to wait for.  Replay mutex.  The
+ * transaction it is in is published soon: the vCPU is asked to leave.
+ */
+uint64_t ft_stream_output_position(void);
+
+/* Backup, main thread: the power button is the next entry; it was taken. */
+bool ft_stream_take_powerdown(void);
+
+/* Any thread. */
+bool ft_stream_started(void);
+void ft_stream_published(void);         /* backup: the log was committed */
+uint64_t ft_stream_executed(void);      /* backup: entries done up to here */
+uint64_t ft_stream_icount(void);        /* instructions executed, nearly now */
+void ft_stream_set_lag(uint64_t unacknowledged, uint64_t lag);
+/* Backup: go live when everything committed is executed. */
+void ft_stream_drain(void);
+
+/*
+ * The length of the entry at data: > 0; 0 when more bytes are needed; < 0
+ * when it is malformed, *why (static) says how.
+ */
+ssize_t ft_entry_length(const uint8_t *data, size_t size, const char **why);
+
+/*
+ * Hooks, named by the function they are in (hooks/): each returns false, or
+ * does nothing, when -ft is not used.
+ */
+void ft_stream_hook_enable(void);
+bool ft_stream_hook_fetch(void);        /* true: nothing to fetch now */
+void ft_stream_hook_before_lock(void);
+void ft_stream_hook_after_lock(void);
+void ft_stream_hook_before_unlock(void);
+bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result);
+bool ft_stream_hook_async_events(void); /* true: there are none */
+bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock);
+bool ft_stream_hook_random(void *buf, size_t len);
+bool ft_stream_hook_idle(void);         /* true: the vCPU has work in the log */
+int ft_stream_hook_reset(int cause);    /* the cause to act on */
+
+#endif
