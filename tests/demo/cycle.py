@@ -110,9 +110,10 @@ class Cycle:
             time.sleep(SAMPLE_S)
         self.result['boot_s'] = time.monotonic() - start
         versions = guest.versions()
-        kernel = next(name for name in versions if 'linux-image' in name)
+        kernel = next(version for name, version in versions.items()
+                      if name.startswith('linux-image'))
         self._screen.step(
-            'guest', f'Debian {kernel} {versions[kernel]}, redis-server '
+            'guest', f'Debian\'s Linux {kernel} and redis-server '
             f'{versions["redis-server"]}: ready after '
             f'{self.result["boot_s"]:.1f} s')
 

@@ -34,10 +34,9 @@ def duration(seconds):
 
 def _rates(acks, first, last):
     """[(time, acknowledgements a second)] by bins."""
-    count = max(1, int((last - first) / BIN_S) + 1)
-    bins = [0] * count
+    bins = [0] * max(1, int((last - first) / BIN_S))
     for ack in acks:
-        if first <= ack <= last:
+        if first <= ack < first + len(bins) * BIN_S:
             bins[int((ack - first) / BIN_S)] += 1
     return [(first + index * BIN_S, number / BIN_S)
             for index, number in enumerate(bins)]
@@ -100,8 +99,8 @@ def _draw_lag(drawing, result, box, x_range):
                      fill='none', stroke=ORANGE, stroke_width=1.5)
     drawing.line(panel.x(0), panel.top - 4, panel.x(0), panel.bottom, RED,
                  stroke_width=2)
-    drawing.text(panel.x(0) + 8, panel.bottom - 8,
-                 'the backup runs alone, not protected', 11, FAINT)
+    drawing.text(panel.x(end) + 8, panel.bottom - 8,
+                 'the survivor runs alone, not protected', 11, FAINT)
 
 
 def _draw_steps(drawing, result, top):
@@ -111,11 +110,13 @@ def _draw_steps(drawing, result, top):
     drawing.text(LEFT, top, 'From the kill to the client\'s next '
                  'acknowledgement', 13, INK, font_weight='bold')
     width, total = WIDTH - LEFT - RIGHT, max(rows[-1][3], 1e-6)
+    drawing.text(LEFT + 400, top + 56, 'took', 11, FAINT, 'end')
+    drawing.text(LEFT + 520, top + 56, 'done at', 11, FAINT, 'end')
     for _, colour, start, end in rows:
         drawing.rect(LEFT + start / total * width, top + 14,
                      max((end - start) / total * width, 1.5), 26, colour)
     for index, (label, colour, start, end) in enumerate(rows):
-        y = top + 64 + index * 21
+        y = top + 77 + index * 21
         drawing.rect(LEFT, y - 10, 12, 12, colour)
         drawing.text(LEFT + 22, y, label, 12)
         drawing.text(LEFT + 400, y, duration(end - start), 12, INK, 'end')
@@ -125,7 +126,7 @@ def _draw_steps(drawing, result, top):
 def draw_timeline(result, path):
     """The cycle around its kill."""
     steps = len(_steps(result))
-    drawing = Drawing(WIDTH, 500 + (90 + 21 * steps if steps else 0))
+    drawing = Drawing(WIDTH, 500 + (103 + 21 * steps if steps else 0))
     lost = result['lost'] + result['wrong']
     drawing.text(LEFT, 38, 'One TCP connection through the loss of its '
                  'server\'s host', 20, INK, font_weight='bold')
@@ -143,6 +144,14 @@ def draw_timeline(result, path):
     drawing.save(path)
 
 
+def _draw_legend(drawing, y):
+    x = LEFT
+    for label, colour in STEPS.values():
+        drawing.rect(x, y, 10, 10, colour)
+        drawing.text(x + 15, y + 9, label, 10, FAINT)
+        x += 36 + 5.7 * len(label)
+
+
 def draw_blackouts(results, path):
     """Every cycle's blackout as a bar of its steps, the shortest first."""
     results = sorted(results, key=lambda result: result['blackout_s'])
@@ -154,9 +163,11 @@ def draw_blackouts(results, path):
                  font_weight='bold')
     drawing.text(LEFT, 62, f'median {duration(median)}, worst '
                  f'{duration(worst)}', 14, FAINT)
-    panel = Panel(drawing, (LEFT, 100, WIDTH - LEFT - RIGHT - 40, height),
+    panel = Panel(drawing, (LEFT, 100, WIDTH - LEFT - RIGHT - 60, height),
                   (0, worst * 1.05), 1)
-    panel._x_axis('seconds from the kill')
+    panel.x_axis('seconds from the kill')
+    drawing.line(panel.x(median), panel.top - 6, panel.x(median),
+                 panel.bottom + 4, INK, stroke_dasharray='4 3')
     for index, result in enumerate(results):
         y = panel.top + index * 26
         drawing.text(LEFT - 10, y + 17, f'{result["cycle"]}', 11, FAINT,
@@ -164,13 +175,7 @@ def draw_blackouts(results, path):
         for _, colour, start, end in _steps(result):
             drawing.rect(panel.x(start), y + 4,
                          max(panel.x(end) - panel.x(start), 1), 18, colour)
-        drawing.text(panel.x(result['blackout_from_kill_s'][1]) + 6, y + 17,
-                     duration(result['blackout_s']), 11, INK)
-    drawing.line(panel.x(median), panel.top - 6, panel.x(median),
-                 panel.bottom + 4, INK, stroke_dasharray='4 3')
-    x = LEFT
-    for label, colour in STEPS.values():
-        drawing.rect(x, panel.bottom + 50, 10, 10, colour)
-        drawing.text(x + 15, panel.bottom + 59, label, 10, FAINT)
-        x += 30 + 5.6 * len(label)
+        drawing.text(WIDTH - RIGHT, y + 17, duration(result['blackout_s']),
+                     11, INK, 'end')
+    _draw_legend(drawing, panel.bottom + 50)
     drawing.save(path)

@@ -10,6 +10,10 @@ BLUE, RED, GREEN, ORANGE, VIOLET, GREY = (
     '#2f6db5', '#c5303c', '#2b8a57', '#d9822b', '#7a4fb5', '#9aa5b1')
 
 
+def _number(value):
+    return f'{value:.2f}' if isinstance(value, float) else str(value)
+
+
 class Drawing:
     """Elements in the order in which they are painted."""
 
@@ -19,8 +23,7 @@ class Drawing:
 
     def add(self, tag, text=None, **attributes):
         words = ''.join(
-            f' {key.replace("_", "-")}='
-            f'{quoteattr(f"{value:.2f}" if isinstance(value, float) else str(value))}'
+            f' {key.replace("_", "-")}={quoteattr(_number(value))}'
             for key, value in attributes.items())
         body = '/>' if text is None else f'>{escape(text)}</{tag}>'
         self._parts.append(f'<{tag}{words}{body}')
@@ -99,9 +102,9 @@ class Panel:
                          11, FAINT, 'end')
             value += step
         if x_label:
-            self._x_axis(x_label)
+            self.x_axis(x_label)
 
-    def _x_axis(self, label):
+    def x_axis(self, label):
         drawing = self.drawing
         step = nice_step(self._x1 - self._x0, 10)
         number = int(self._x0 / step)

@@ -71,6 +71,9 @@ class _Half:
     def _settle(self):
         """Applies self.stalled."""
 
+    def _end(self):
+        """Closes what the selector does not know of."""
+
     def stall(self, direction='both'):
         def order():
             self.stalled |= DIRECTIONS[direction]
@@ -86,6 +89,7 @@ class _Half:
     def close(self):
         def order():
             self._ending = True
+            self._end()
         self._do(order)
         self._thread.join(10)
         for key in list(self._selector.get_map().values()):
@@ -134,6 +138,10 @@ class TcpRelay(_Half):
                 self._listener.close()
                 self._listener = None
         self._do(order)
+
+    def _end(self):
+        for link in list(self._links):
+            self._drop(link)
 
     @property
     def connections(self):
