@@ -41,7 +41,9 @@ check: qemu
 	@$(PYTHON) tests/run --build-dir=$(BUILD)
 
 demo: qemu
-	@CYCLES=$(CYCLES) tests/demo/run
+	@CYCLES=$(CYCLES) FT_BUILD=$(abspath $(BUILD)) \
+	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
+	$(PYTHON) tests/demo/run
 
 hooks-diff:
 	@$(PYTHON) configure --build-dir=$(BUILD) --again >/dev/null

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Builds the fork: configures what is not configured yet, brings changes of
 # this repository into the build tree, runs ninja and says how long it took.
+# Then the parts that need no QEMU (meson.build), in BUILD/fast.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 import argparse
@@ -32,15 +33,16 @@ def compiler_cache(build):
     return environment
 
 
-def run_ninja(qemu, targets):
+def run_ninja(directory, targets=()):
     """One line now and then; everything when it fails."""
-    command = ['ninja', '-C', str(qemu), '-j', JOBS, *targets]
+    command = ['ninja', '-C', str(directory), '-j', JOBS, *targets]
+    environment = compiler_cache(directory.parent)
     if sys.stdout.isatty():
-        return subprocess.run(command, env=compiler_cache(qemu.parent)).returncode == 0
-    log = qemu.parent / 'build.log'
+        return subprocess.run(command, env=environment).returncode == 0
+    log = directory.parent / f'{directory.name}.log'
     printed, output = time.monotonic(), []
     with open(log, 'w') as file, subprocess.Popen(
-            command, env=compiler_cache(qemu.parent), text=True, errors='replace',
+            command, env=environment, text=True, errors='replace',
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             file.write(line)
@@ -58,18 +60,30 @@ def run_ninja(qemu, targets):
     return process.returncode == 0
 
 
+def build_parts(build):
+    """ft-switch, test guests, unit tests and the simulator."""
+    fast, log = build / 'fast', build / 'fast-setup.log'
+    build.mkdir(parents=True, exist_ok=True)
+    # Configured again each time: a new source file is found only then.
+    again = ['--reconfigure'] if (fast / 'build.ninja').is_file() else []
+    with open(log, 'w') as output:
+        done = subprocess.run(
+            [sys.executable, '-m', 'mesonbuild.mesonmain', 'setup', *again,
+             fast, ROOT], env=compiler_cache(build), stdout=output,
+            stderr=subprocess.STDOUT)
+    if done.returncode:
+        print(log.read_text(errors='replace')[-1500:])
+        print('build: error: meson setup failed; when a package is missing: '
+              'make deps', file=sys.stderr)
+        return False
+    return run_ninja(fast)
+
+
 def duration(seconds):
     return f'{int(seconds) // 60}:{int(seconds) % 60:02}'
 
 
-def main():
-    parser = argparse.ArgumentParser(description='Builds the fork.')
-    parser.add_argument('--build-dir', default=str(ROOT / 'build'),
-                        metavar='DIR')
-    parser.add_argument('targets', nargs='*', default=PROGRAMS,
-                        help=f'ninja targets (default: {" ".join(PROGRAMS)})')
-    args = parser.parse_args()
-    build = Path(args.build_dir).resolve()
+def build_fork(build, targets):
     qemu = build / 'qemu'
     started = time.monotonic()
     # Configured by hand, with other options, stays as it is.
@@ -79,7 +93,7 @@ def main():
         return 1
     clean = not (qemu / '.ninja_log').is_file()
     partly = not clean and not (qemu / PROGRAMS[0]).is_file()
-    if not run_ninja(qemu, args.targets):
+    if not run_ninja(qemu, targets):
         return 1
     seconds = time.monotonic() - started
     if clean:
@@ -89,6 +103,25 @@ def main():
     else:
         print(f'rebuilt in {seconds:.0f} s')
     return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Builds the fork.')
+    parser.add_argument('--build-dir', default=str(ROOT / 'build'),
+                        metavar='DIR')
+    parser.add_argument('--parts', action='store_true',
+                        help='only the parts that need no QEMU')
+    parser.add_argument('targets', nargs='*',
+                        help='ninja targets of QEMU (default: '
+                             f'{" ".join(PROGRAMS)}, and the parts)')
+    args = parser.parse_args()
+    build = Path(args.build_dir).resolve()
+    if args.parts:
+        return 0 if build_parts(build) else 1
+    status = build_fork(build, args.targets or PROGRAMS)
+    if status == 0 and not args.targets and not build_parts(build):
+        return 1
+    return status
 
 
 if __name__ == '__main__':

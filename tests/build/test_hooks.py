@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get('QEMU_FT_BUILD', ROOT / 'build'))
+BUILD = Path(os.environ.get('FT_BUILD', ROOT / 'build'))
 sys.path.insert(0, str(ROOT / 'hooks'))
 
 import hooks        # noqa: E402

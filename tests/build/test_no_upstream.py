@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = Path(os.environ.get('QEMU_FT_BUILD', ROOT / 'build')) / 'src'
+SOURCE = Path(os.environ.get('FT_BUILD', ROOT / 'build')) / 'src'
 sys.path.insert(0, str(ROOT / 'hooks'))
 
 import hooks        # noqa: E402
