@@ -112,10 +112,10 @@ class Cycle:
         versions = guest.versions()
         kernel = next(version for name, version in versions.items()
                       if name.startswith('linux-image'))
-        self._screen.step(
-            'guest', f'Debian\'s Linux {kernel} and redis-server '
-            f'{versions["redis-server"]}: ready after '
-            f'{self.result["boot_s"]:.1f} s')
+        redis = versions['redis-server'].split(':')[-1].split('-')[0]
+        self._screen.step('guest', f'Debian\'s Linux {kernel} and '
+                          f'redis-server {redis}: ready after '
+                          f'{self.result["boot_s"]:.1f} s')
 
     def _show_load(self, text):
         self._screen.live('load', f'{len(self._load.acks):,} writes '
