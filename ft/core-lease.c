@@ -45,13 +45,20 @@ void ft_core_lease_step(FtCore *core, FtClaim claim, guint raise,
     lease_ask(core);
 }
 
+/* An answer that is none to the step under way is worth nothing. */
+static gboolean other_question(const FtCore *core, const FtEvent *event)
+{
+    return event->result == FT_LEASE_WON && core->claim != FT_CLAIM_READ &&
+           event->record && event->record->nonce != core->to.nonce;
+}
+
 void ft_core_lease_event(FtCore *core, const FtEvent *event)
 {
     if (!core->lease_asked) {
         return;
     }
     core->lease_asked = FALSE;
-    if (event->result == FT_LEASE_UNKNOWN) {
+    if (event->result == FT_LEASE_UNKNOWN || other_question(core, event)) {
         /* Neither won nor lost: ask again, with the same nonce, for ever. */
         ft_core_timer(core, FT_TIMER_LEASE, FT_LEASE_RETRY_MS);
         ft_core_set_state(core, core->state, FT_REASON_LEASE_UNREACHABLE,

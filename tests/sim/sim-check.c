@@ -1,0 +1,241 @@
+/*
+ * The invariants (docs/protocol.md numbers them).  5 is about a shared disk,
+ * which is not there yet.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "sim.h"
+
+SimBoot *sim_boot_new(void)
+{
+    SimBoot *boot = g_new0(SimBoot, 1);
+
+    boot->seen = g_array_new(FALSE, TRUE, sizeof(guint64));
+    boot->seen_last = -1;
+    boot->ends = g_hash_table_new(NULL, NULL);
+    g_hash_table_add(boot->ends, GSIZE_TO_POINTER(0));
+    return boot;
+}
+
+void sim_boot_free(gpointer data)
+{
+    SimBoot *boot = data;
+
+    g_array_free(boot->seen, TRUE);
+    g_hash_table_destroy(boot->ends);
+    g_free(boot);
+}
+
+SimBoot *sim_boot_of(Sim *sim, const SimNode *node)
+{
+    return g_ptr_array_index(sim->boots, node->boot);
+}
+
+void sim_violate(Sim *sim, guint invariant, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (sim->violated) {
+        return;
+    }
+    sim->violated = invariant;
+    va_start(ap, fmt);
+    sim->violation = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    sim_say(sim, NULL, "INVARIANT %u: %s", invariant, sim->violation);
+}
+
+static guint64 generation_of(const SimNode *node)
+{
+    FtCoreStatus status;
+
+    ft_core_status(node->core, &status);
+    return status.generation;
+}
+
+/* 1: whoever is live in a generation won it, and is the only one. */
+static void check_live(Sim *sim, SimNode *node)
+{
+    guint64 generation = generation_of(node);
+    gpointer key = GSIZE_TO_POINTER(generation);
+    gpointer me = GSIZE_TO_POINTER(node->life * SIM_NODES + node->index + 1);
+    gpointer other = g_hash_table_lookup(sim->live, key);
+    gboolean won = FALSE;
+
+    for (guint i = 0; i < sim->lease_history->len; i++) {
+        FtLeaseRecord *rec = &g_array_index(sim->lease_history, FtLeaseRecord,
+                                            i);
+
+        won |= rec->generation == generation &&
+               !strcmp(rec->owner, node->name);
+    }
+    if (!won) {
+        sim_violate(sim, 1, "%s is live in generation %d, which it has not "
+                    "won", node->name, (int)generation);
+    } else if (other && other != me) {
+        sim_violate(sim, 1, "%s is live in generation %d, and another is too",
+                    node->name, (int)generation);
+    }
+    g_hash_table_insert(sim->live, key, me);
+}
+
+/* 4, at the moment somebody goes live: it passed all the world saw. */
+static void check_history(Sim *sim, SimNode *node)
+{
+    SimBoot *boot = sim_boot_of(sim, node);
+    guint64 seen;
+
+    if (boot->seen_last < 0) {
+        return;
+    }
+    seen = g_array_index(boot->seen, guint64, boot->seen_last);
+    if (boot->seen_last >= node->chain->len ||
+        g_array_index(node->chain, guint64, boot->seen_last) != seen) {
+        sim_violate(sim, 4, "%s goes live without having passed output %d",
+                    node->name, (int)boot->seen_last);
+    }
+}
+
+static void check_taken_over(Sim *sim, SimNode *node)
+{
+    SimBoot *boot = sim_boot_of(sim, node);
+    guint64 executed = (guint64)node->chain->len * SIM_ENTRY;
+
+    sim_coverage.takeovers++;
+    if (executed < boot->acknowledged) {
+        sim_violate(sim, 3, "%s goes live at %d and acknowledged %d",
+                    node->name, (int)executed, (int)boot->acknowledged);
+    } else if (!g_hash_table_contains(boot->ends,
+                                      GSIZE_TO_POINTER(executed)) ||
+               node->committed != executed) {
+        sim_violate(sim, 4, "%s goes live in the middle of a transaction",
+                    node->name);
+    }
+}
+
+void sim_check_state(Sim *sim, SimNode *node, FtState old)
+{
+    switch (node->state) {
+    case FT_STATE_PROTECTED:
+        if (node->role == FT_ROLE_PRIMARY) {
+            check_live(sim, node);
+        }
+        break;
+    case FT_STATE_ALONE:
+        check_live(sim, node);
+        if (old == FT_STATE_DRAINING) {
+            check_taken_over(sim, node);
+        }
+        if (old == FT_STATE_DRAINING || old == FT_STATE_CLAIMING) {
+            sim_coverage.alone++;
+            check_history(sim, node);
+        }
+        break;
+    case FT_STATE_HALTED:
+        sim_coverage.halts++;
+        break;
+    default:
+        break;
+    }
+}
+
+/* 2: a release while paired. */
+void sim_check_release(Sim *sim, SimNode *node, guint64 position)
+{
+    if (position != FT_POSITION_ALL &&
+        position > sim_boot_of(sim, node)->held) {
+        sim_violate(sim, 2, "%s releases %d, and its partner holds %d",
+                    node->name, (int)position,
+                    (int)sim_boot_of(sim, node)->held);
+    }
+}
+
+/* The output of this entry leaves the machine. */
+void sim_check_emit(Sim *sim, SimNode *node, guint entry)
+{
+    SimBoot *boot = sim_boot_of(sim, node);
+    guint64 state = g_array_index(node->chain, guint64, entry);
+    guint64 *seen;
+
+    if (node->ungated && (sim->lease.generation != generation_of(node) ||
+                          strcmp(sim->lease.owner, node->name))) {
+        sim_violate(sim, 1, "%s is not gated, and the lease is (%d, %s)",
+                    node->name, (int)sim->lease.generation, sim->lease.owner);
+    }
+    if (!node->ungated &&
+        ((guint64)entry + 1) * SIM_ENTRY > boot->held) {
+        sim_violate(sim, 2, "%s emits output %u, and its partner holds %d",
+                    node->name, entry, (int)(boot->held / SIM_ENTRY));
+    }
+    if (boot->seen->len <= entry) {
+        g_array_set_size(boot->seen, entry + 1);
+    }
+    seen = &g_array_index(boot->seen, guint64, entry);
+    if (*seen && *seen != state) {
+        sim_violate(sim, 4, "output %u of %s differs from what the world saw",
+                    entry, node->name);
+    }
+    *seen = state;
+    if (boot->seen_last < (gint64)entry) {
+        check_history(sim, node);
+        boot->seen_last = entry;
+    }
+}
+
+static gboolean named(const FtLeaseRecord *rec, const char *node)
+{
+    return !strcmp(rec->owner, node) || !strcmp(rec->partner, node);
+}
+
+/* 6, and the table of steps. */
+void sim_check_step(Sim *sim, const FtLeaseRecord *from,
+                    const FtLeaseRecord *to)
+{
+    if (from->generation && !named(from, to->owner)) {
+        sim_violate(sim, 6, "%s owns generation %d and was not in the record",
+                    to->owner, (int)to->generation);
+    } else if (to->partner[0]
+               ? to->generation != from->generation || from->partner[0] ||
+                 strcmp(from->owner, to->owner) ||
+                 !strcmp(to->owner, to->partner)
+               : to->generation != from->generation + 1) {
+        sim_violate(sim, 6, "a step of the lease that is not in the table");
+    }
+}
+
+/* 7: the faults are over since long, and somebody has to be live. */
+void sim_check_end(Sim *sim)
+{
+    guint alone = 0, paired = 0, cores = 0;
+    gboolean started = FALSE;
+
+    for (guint i = 0; i < SIM_NODES; i++) {
+        SimNode *node = &sim->nodes[i];
+
+        cores += node->alive;
+        alone += node->alive && node->state == FT_STATE_ALONE;
+        paired += node->alive && node->state == FT_STATE_PROTECTED;
+        if (node->alive && (node->state == FT_STATE_CLAIMING ||
+                            node->state == FT_STATE_DRAINING)) {
+            sim_violate(sim, 7, "%s is still %s", node->name,
+                        ft_core_state_name(node->state));
+        }
+    }
+    for (guint i = 0; i < sim->boots->len; i++) {
+        started |= ((SimBoot *)g_ptr_array_index(sim->boots, i))->started;
+    }
+    if (started && !sim->ended && sim->fatal <= 1 && alone != 1 &&
+        paired != 2) {
+        /* A cut, and then the winner was killed: two failures. */
+        for (guint i = 0; i < SIM_NODES; i++) {
+            if (!sim->nodes[i].alive && !sim->lease.partner[0] &&
+                !strcmp(sim->lease.owner, sim->nodes[i].name)) {
+                return;
+            }
+        }
+        sim_violate(sim, 7, "%u alone and %u paired of %u processes", alone,
+                    paired, cores);
+    }
+}

@@ -1,0 +1,41 @@
+/*
+ * Ways to break the protocol.  The core stays what it is: the simulated
+ * driver, machine or storage does something that the argument of safety
+ * forbids.  If the simulator finds none of it, the simulator is broken.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "sim.h"
+
+#define I(n) (1u << (n))
+
+const SimMutationInfo sim_mutations[SIM_MUTATION__MAX] = {
+    [SIM_MUTATION_NONE] = { "none", 0, "the protocol as it is" },
+    [SIM_MUTATION_GUESS_WON] = { "guess-won", I(1),
+        "storage did not answer: taken for won" },
+    [SIM_MUTATION_NO_LEASE] = { "no-lease", I(1),
+        "who suspects goes on, nobody is asked" },
+    [SIM_MUTATION_RELEASE_ON_SEND] = { "release-on-send", I(2),
+        "outputs leave when the log was sent, not when it arrived" },
+    [SIM_MUTATION_ACK_ON_HEADER] = { "ack-on-header", I(2) | I(3),
+        "the backup acknowledges log it dropped" },
+    [SIM_MUTATION_SKIP_DRAIN] = { "skip-drain", I(3),
+        "the backup goes live before it executed what it has" },
+    [SIM_MUTATION_HALF_TRANSACTION] = { "half-transaction", I(3) | I(4),
+        "the backup executes half a transaction" },
+    [SIM_MUTATION_UNLOGGED_INPUT] = { "unlogged-input", I(4),
+        "now and then the backup gets an input that was not logged" },
+    [SIM_MUTATION_UNGATE_EARLY] = { "ungate-early", I(4) | I(1),
+        "a primary that suspects its backup stops holding outputs" },
+    [SIM_MUTATION_IGNORE_HALT] = { "ignore-halt", I(1) | I(4),
+        "the loser runs on" },
+    [SIM_MUTATION_PAIR_BY_MESSAGE] = { "pair-by-message", I(6),
+        "a backup believes a message that it is named; the record is not "
+        "compared" },
+    [SIM_MUTATION_START_ANYWHERE] = { "start-anywhere", I(6),
+        "a cold start by a machine that is not in the record" },
+    [SIM_MUTATION_GIVE_UP] = { "give-up", I(7),
+        "an unknown answer is not asked again" },
+    [SIM_MUTATION_TRUST_CLOSE] = { "trust-close", I(7),
+        "only a closed channel is suspicious, silence is not" },
+};

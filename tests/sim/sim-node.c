@@ -1,0 +1,441 @@
+/*
+ * A process: the driver of a core, and a toy machine.
+ *
+ * The machine's state is a hash chain: each log entry is an input that
+ * nothing determines, and the state after it follows from the state before
+ * and that input.  Some states are outputs: determined by the state, as a
+ * real machine's are.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "sim.h"
+
+static guint64 mix(guint64 a, guint64 b)
+{
+    guint64 z = (a ^ b) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 29)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
+    return (z ^ (z >> 32)) | 1;
+}
+
+static guint64 executed_bytes(const SimNode *node)
+{
+    return (guint64)node->chain->len * SIM_ENTRY;
+}
+
+static void execute_entry(SimNode *node, const guint8 *entry)
+{
+    guint64 before = 0, input[2];
+
+    memcpy(input, entry, SIM_ENTRY);
+    if (node->chain->len) {
+        before = g_array_index(node->chain, guint64, node->chain->len - 1);
+    }
+    before = mix(mix(before, input[0]), input[1]);
+    g_array_append_val(node->chain, before);
+}
+
+/* A transaction of a running machine: entries are made and executed. */
+static void run_transaction(Sim *sim, SimNode *node)
+{
+    guint entries = sim_between(sim, 1, 4);
+
+    if (!node->ungated &&
+        node->log->len - node->released >= SIM_BUFFER) {
+        return;                         /* its log buffer is full: stalled */
+    }
+    while (entries--) {
+        guint64 input[2] = { g_rand_int(sim->rand), g_rand_int(sim->rand) };
+
+        g_byte_array_append(node->log, (guint8 *)input, SIM_ENTRY);
+        execute_entry(node, (guint8 *)input);
+    }
+    if (node->role == FT_ROLE_PRIMARY) {
+        g_hash_table_add(sim_boot_of(sim, node)->ends,
+                         GSIZE_TO_POINTER(node->log->len));
+    }
+    sim_node_event(sim, node, &(FtEvent) {
+        .type = FT_EVENT_APPENDED, .position = node->log->len });
+    if (node->ungated && node->alive) {
+        sim_later(sim, 1, SIM_EMIT, node, FT_POSITION_ALL, 0, NULL);
+    }
+}
+
+static void drain_done(Sim *sim, SimNode *node)
+{
+    guint64 to = node->drain_to;
+
+    if (sim->mutation == SIM_MUTATION_SKIP_DRAIN) {
+        to = 0;
+    }
+    if (executed_bytes(node) >= to / SIM_ENTRY * SIM_ENTRY) {
+        node->draining = FALSE;
+        sim_node_event(sim, node, &(FtEvent) { .type = FT_EVENT_DRAINED });
+    }
+}
+
+static void replay_some(Sim *sim, SimNode *node)
+{
+    guint entries = sim_between(sim, 1, 8);
+    guint before = node->chain->len;
+
+    while (entries-- && executed_bytes(node) + SIM_ENTRY <= node->committed) {
+        guint8 *entry = node->log->data + executed_bytes(node);
+
+        if (sim->mutation == SIM_MUTATION_UNLOGGED_INPUT &&
+            sim_chance(sim, 1)) {
+            entry[0]++;
+        }
+        execute_entry(node, entry);
+    }
+    if (node->chain->len != before) {
+        sim_node_event(sim, node, &(FtEvent) {
+            .type = FT_EVENT_EXECUTED, .position = executed_bytes(node),
+            .icount = node->chain->len });
+    }
+    if (node->alive && node->draining) {
+        drain_done(sim, node);
+    }
+}
+
+static void execute(Sim *sim, SimNode *node)
+{
+    if (!node->guest) {
+        return;
+    }
+    sim_later(sim, sim_between(sim, 5 * SIM_MS, 70 * SIM_MS), SIM_EXECUTE,
+              node, 0, 0, NULL);
+    if (node->role == FT_ROLE_PRIMARY || node->live) {
+        run_transaction(sim, node);
+    } else {
+        replay_some(sim, node);
+    }
+}
+
+static void emit(Sim *sim, SimNode *node, guint64 position)
+{
+    while (node->guest && node->emit_next < node->chain->len &&
+           ((guint64)node->emit_next + 1) * SIM_ENTRY <= position) {
+        guint64 state = g_array_index(node->chain, guint64, node->emit_next);
+
+        if (state % 5 < 2) {
+            sim_check_emit(sim, node, node->emit_next);
+        }
+        node->emit_next++;
+    }
+}
+
+/* Actions. */
+
+static void log_begin(Sim *sim, SimNode *node)
+{
+    if (node->role == FT_ROLE_PRIMARY) {
+        g_ptr_array_add(sim->boots, sim_boot_new());
+        node->boot = sim->boots->len - 1;
+    } else {
+        node->boot = sim->nodes[node->peer].boot;
+    }
+    g_byte_array_set_size(node->log, 0);
+    g_array_set_size(node->chain, 0);
+    node->committed = node->released = 0;
+    node->emit_next = 0;
+}
+
+static void start_guest(Sim *sim, SimNode *node)
+{
+    node->guest = TRUE;
+    sim_boot_of(sim, node)->started = TRUE;
+    sim_later(sim, SIM_MS, SIM_EXECUTE, node, 0, 0, NULL);
+}
+
+/* Any bytes make a frame; a transaction ends where APPENDED said so. */
+static void send_log(Sim *sim, SimNode *node, guint64 from, guint64 to)
+{
+    FtCoreStatus status;
+
+    ft_core_status(node->core, &status);
+    while (from < to) {
+        guint64 n = sim_between(sim, 1, MIN(to - from, 60));
+        FtFrame frame = {
+            .type = FT_FRAME_LOG,
+            .flags = from + n < to ? FT_FRAME_MORE : 0,
+            .session = status.session,
+            .generation = status.generation,
+            .position = from,
+            .length = n,
+        };
+
+        sim_net_send(sim, node, &frame, node->log->data + from);
+        from += n;
+    }
+    if (sim->mutation == SIM_MUTATION_RELEASE_ON_SEND) {
+        sim_later(sim, 1, SIM_EMIT, node, to, 0, NULL);
+    }
+}
+
+static void store(SimNode *node, const FtAction *action)
+{
+    g_assert(action->position <= node->log->len);
+    g_byte_array_set_size(node->log, action->position);
+    g_byte_array_append(node->log, action->data, action->size);
+}
+
+static void commit(Sim *sim, SimNode *node, guint64 position)
+{
+    SimBoot *boot = sim_boot_of(sim, node);
+
+    g_assert(position >= node->committed && position <= node->log->len);
+    node->committed = position;
+    if (sim->mutation == SIM_MUTATION_ACK_ON_HEADER) {
+        position = executed_bytes(node);
+    }
+    boot->held = MAX(boot->held, position);
+}
+
+static void release(Sim *sim, SimNode *node, guint64 position)
+{
+    sim_check_release(sim, node, position);
+    if (position == FT_POSITION_ALL) {
+        node->ungated = TRUE;
+        if (node->role == FT_ROLE_BACKUP) {
+            /* What it passed as a backup was discarded. */
+            node->emit_next = node->chain->len;
+            node->live = TRUE;
+        }
+    } else {
+        g_assert(position >= node->released);
+        node->released = position;
+    }
+    sim_later(sim, sim_between(sim, 1, 2 * SIM_MS), SIM_EMIT, node, position,
+              0, NULL);
+}
+
+static void state_changed(Sim *sim, SimNode *node, const FtAction *action)
+{
+    FtState old = node->state;
+
+    node->state = action->state;
+    sim_coverage.edges[node->role][old][action->state]++;
+    sim_say(sim, node, "%s -> %s (%s: %s)", ft_core_state_name(old),
+            ft_core_state_name(action->state),
+            ft_core_reason_name(action->reason), action->text);
+    sim_check_state(sim, node, old);
+    if (action->state == FT_STATE_CLAIMING &&
+        sim->mutation == SIM_MUTATION_UNGATE_EARLY) {
+        node->ungated = node->role == FT_ROLE_PRIMARY;
+    }
+}
+
+static void arm(Sim *sim, SimNode *node, const FtAction *action)
+{
+    guint number = ++node->armed[action->timer];
+
+    if (action->delay_ms == 0 ||
+        (action->timer == FT_TIMER_LEASE &&
+         sim->mutation == SIM_MUTATION_GIVE_UP) ||
+        (action->timer == FT_TIMER_SILENCE &&
+         sim->mutation == SIM_MUTATION_TRUST_CLOSE)) {
+        return;
+    }
+    sim_later(sim, (gint64)action->delay_ms * SIM_MS +
+              sim_between(sim, 0, 3 * SIM_MS), SIM_TIMER, node, action->timer,
+              number, NULL);
+}
+
+/* The process ends, in order or not: nothing of it is left to happen. */
+static void process_ends(Sim *sim, SimNode *node, FtActionType how)
+{
+    if (how == FT_ACTION_HALT &&
+        sim->mutation == SIM_MUTATION_IGNORE_HALT) {
+        node->ungated = TRUE;
+        return;
+    }
+    if (how == FT_ACTION_EXIT && node->state == FT_STATE_ENDED &&
+        node->ungated) {
+        emit(sim, node, FT_POSITION_ALL);
+    }
+    sim_net_close(sim, node, SIM_CLOSE_END);
+    node->alive = node->guest = FALSE;
+    node->life++;
+}
+
+static void act(Sim *sim, SimNode *node, const FtAction *action)
+{
+    switch (action->type) {
+    case FT_ACTION_STATE:
+        state_changed(sim, node, action);
+        break;
+    case FT_ACTION_CONNECT:
+        sim_net_connect(sim, node);
+        break;
+    case FT_ACTION_CLOSE:
+        sim_net_close(sim, node, SIM_CLOSE_END);
+        break;
+    case FT_ACTION_SEND:
+        if (action->frame.type == FT_FRAME_ACK && node->boot >= 0) {
+            SimBoot *boot = sim_boot_of(sim, node);
+
+            boot->acknowledged = MAX(boot->acknowledged,
+                                     action->frame.position);
+        }
+        sim_net_send(sim, node, &action->frame, action->data);
+        break;
+    case FT_ACTION_SEND_LOG:
+        send_log(sim, node, action->from, action->to);
+        break;
+    case FT_ACTION_SEND_HEARTBEAT:
+        sim_net_heartbeat(sim, node, &action->heartbeat);
+        break;
+    case FT_ACTION_TIMER:
+        arm(sim, node, action);
+        break;
+    case FT_ACTION_LEASE_STEP:
+    case FT_ACTION_LEASE_READ:
+        sim_lease_ask(sim, node, action);
+        break;
+    case FT_ACTION_LOG_BEGIN:
+        log_begin(sim, node);
+        break;
+    case FT_ACTION_START_GUEST:
+        start_guest(sim, node);
+        break;
+    case FT_ACTION_STORE:
+        store(node, action);
+        break;
+    case FT_ACTION_COMMIT:
+        commit(sim, node, action->position);
+        break;
+    case FT_ACTION_RELEASE:
+        release(sim, node, action->position);
+        break;
+    case FT_ACTION_DRAIN:
+        g_assert(action->position == node->committed);
+        node->draining = TRUE;
+        node->drain_to = action->position;
+        break;
+    case FT_ACTION_LOG_TRIM:
+    case FT_ACTION_ANNOUNCE:
+    case FT_ACTION_SINK_EMPTY:
+        break;
+    case FT_ACTION_HALT:
+    case FT_ACTION_EXIT:
+        process_ends(sim, node, action->type);
+        break;
+    }
+}
+
+void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event)
+{
+    const FtAction *actions;
+    guint count;
+
+    if (!node->alive || sim->violated) {
+        return;
+    }
+    sim_coverage.events++;
+    actions = ft_core_event(node->core, event, &count);
+    for (guint i = 0; i < count && node->alive; i++) {
+        act(sim, node, &actions[i]);
+    }
+}
+
+static void lease_answer(Sim *sim, SimNode *node, SimRequest *request)
+{
+    if (request->result == FT_LEASE_UNKNOWN && !request->read &&
+        sim->mutation == SIM_MUTATION_GUESS_WON) {
+        request->result = FT_LEASE_WON;
+        request->now = request->to;
+    }
+    if (request->read && request->now.generation &&
+        ((node->role == FT_ROLE_BACKUP &&
+          sim->mutation == SIM_MUTATION_PAIR_BY_MESSAGE) ||
+         (node->role == FT_ROLE_PRIMARY &&
+          sim->mutation == SIM_MUTATION_START_ANYWHERE))) {
+        g_strlcpy(request->now.partner, node->name, FT_NODE_MAX);
+    }
+    sim_node_event(sim, node, &(FtEvent) {
+        .type = FT_EVENT_LEASE, .result = request->result,
+        .record = &request->now, .text = "storage did not answer" });
+}
+
+void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
+{
+    switch (event->what) {
+    case SIM_START:
+        sim_node_event(sim, node, &(FtEvent) { .type = FT_EVENT_START });
+        break;
+    case SIM_TIMER:
+        if (event->b == node->armed[event->a]) {
+            sim_node_event(sim, node, &(FtEvent) {
+                .type = FT_EVENT_TIMER, .timer = event->a });
+        }
+        break;
+    case SIM_CONNECT:
+        sim_net_connect_arrives(sim, node);
+        break;
+    case SIM_DELIVER:
+        sim_net_deliver(sim, node, event->a);
+        break;
+    case SIM_DATAGRAM:
+        sim_net_datagram(sim, node, event->data);
+        break;
+    case SIM_LEASE_ANSWER:
+        lease_answer(sim, node, event->data);
+        break;
+    case SIM_EXECUTE:
+        execute(sim, node);
+        break;
+    case SIM_EMIT:
+        emit(sim, node, node->ungated ? FT_POSITION_ALL : event->a);
+        break;
+    case SIM_LEASE_ARRIVE:
+    case SIM_FAULT:
+        g_assert_not_reached();
+    }
+}
+
+void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
+                    const char *identity)
+{
+    FtCoreConfig config = {
+        .role = role, .new_vm = new_vm, .disks = FT_LEASE_DISKS_OWN,
+        .identity = identity, .seed = sim->seed * 1000 + sim->numbers,
+    };
+
+    sim_node_clear(node);
+    g_strlcpy(config.node, node->name, FT_NODE_MAX);
+    node->role = role;
+    node->core = ft_core_new(&config);
+    node->alive = TRUE;
+    node->life++;
+    node->paused_until = 0;
+    node->channel = node->boot = -1;
+    node->peer = -1;
+    node->state = FT_STATE_INIT;
+    node->chain = g_array_new(FALSE, FALSE, sizeof(guint64));
+    node->log = g_byte_array_new();
+    node->committed = node->released = 0;
+    node->emit_next = 0;
+    sim_later(sim, 1, SIM_START, node, 0, 0, NULL);
+}
+
+void sim_node_kill(Sim *sim, SimNode *node)
+{
+    sim_net_close(sim, node, sim_between(sim, SIM_CLOSE_END,
+                                         SIM_CLOSE_SILENT));
+    node->alive = node->guest = FALSE;
+    node->life++;
+}
+
+void sim_node_clear(SimNode *node)
+{
+    if (node->core) {
+        ft_core_free(node->core);
+        g_array_free(node->chain, TRUE);
+        g_byte_array_free(node->log, TRUE);
+        node->core = NULL;
+    }
+    node->guest = node->live = node->ungated = node->draining = FALSE;
+}

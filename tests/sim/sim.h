@@ -1,0 +1,239 @@
+/*
+ * The simulator: cores, a lease and a bad network in one process.
+ *
+ * Purpose: everything that happens follows from a seed.  The cores are the
+ *   ones QEMU runs; the machine, the driver around each core, the network
+ *   and the storage are toys that misbehave as real ones may.
+ *
+ * ft-sim.c      command line; runs seeds
+ * sim-world.c   the queue of what happens next; faults; a run
+ * sim-node.c    a process: driver of a core, with a toy machine
+ * sim-net.c     channels and datagrams
+ * sim-lease.c   storage
+ * sim-check.c   the invariants
+ * sim-mutate.c  ways to break the protocol, one or more an invariant
+ *
+ * Units: times in microseconds of simulated time, positions in bytes.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <glib.h>
+
+#include "core.h"
+#include "limits.h"
+
+enum {
+    SIM_MS = 1000,
+    SIM_FAULTS_MS = 4000,       /* faults begin and end in here */
+    SIM_END_MS = 11000,         /* the bound of invariant 7, after them */
+    SIM_NODES = 3,              /* "a" and "b", and a stranger "c" */
+    SIM_ENTRY = 16,             /* bytes of a log entry of the toy machine */
+    SIM_BUFFER = 128 * SIM_ENTRY,
+};
+
+typedef enum SimMutation {
+    SIM_MUTATION_NONE,
+    SIM_MUTATION_GUESS_WON,
+    SIM_MUTATION_NO_LEASE,
+    SIM_MUTATION_RELEASE_ON_SEND,
+    SIM_MUTATION_ACK_ON_HEADER,
+    SIM_MUTATION_SKIP_DRAIN,
+    SIM_MUTATION_HALF_TRANSACTION,
+    SIM_MUTATION_UNLOGGED_INPUT,
+    SIM_MUTATION_UNGATE_EARLY,
+    SIM_MUTATION_IGNORE_HALT,
+    SIM_MUTATION_PAIR_BY_MESSAGE,
+    SIM_MUTATION_START_ANYWHERE,
+    SIM_MUTATION_GIVE_UP,
+    SIM_MUTATION_TRUST_CLOSE,
+    SIM_MUTATION__MAX
+} SimMutation;
+
+typedef struct SimMutationInfo {
+    const char *name;
+    guint invariants;           /* bits: those it may be found by */
+    const char *text;
+} SimMutationInfo;
+
+extern const SimMutationInfo sim_mutations[SIM_MUTATION__MAX];
+
+typedef enum SimWhat {
+    SIM_START,
+    SIM_TIMER,                  /* a: which, b: its arming */
+    SIM_CONNECT,
+    SIM_DELIVER,                /* a: channel */
+    SIM_DATAGRAM,               /* data */
+    SIM_LEASE_ARRIVE,           /* data: SimRequest; not a node's */
+    SIM_LEASE_ANSWER,           /* data: SimRequest */
+    SIM_EXECUTE,
+    SIM_EMIT,                   /* a: position, as released */
+    SIM_FAULT,                  /* a: SimFault, b: its number; not a node's */
+} SimWhat;
+
+typedef struct SimEvent {
+    gint64 at;
+    guint64 number;             /* order of events of one time */
+    SimWhat what;
+    gint8 node;                 /* -1: not a node's */
+    guint life;                 /* of the node: a killed process gets none */
+    guint64 a, b;
+    gpointer data;
+} SimEvent;
+
+/* One boot of the VM, whoever runs it. */
+typedef struct SimBoot {
+    GArray *seen;               /* by entry: the output the world saw, or 0 */
+    gint64 seen_last;           /* the highest such entry, -1: none */
+    guint64 held;               /* the backup holds so much of the log */
+    guint64 acknowledged;       /* and said so, up to here */
+    GHashTable *ends;           /* log positions where a transaction ends */
+    gboolean started;
+} SimBoot;
+
+typedef struct SimPipe {
+    GQueue packets;             /* SimPacket */
+    gint64 last_at;
+    gboolean cut;
+} SimPipe;
+
+typedef struct SimChannel {
+    gint8 node[2];              /* [0] connected to [1]; -1: nobody there */
+    gboolean open[2];
+    SimPipe to[2];
+} SimChannel;
+
+typedef struct SimNode {
+    gint8 index;
+    const char *name;
+    FtRole role;
+    FtCore *core;
+    gboolean alive;             /* the process is */
+    guint life;
+    gint64 paused_until;
+    guint armed[FT_TIMER__MAX];
+    gint channel;               /* -1: none */
+    gint8 peer;
+    FtState state;
+    /* The toy machine and the driver's part. */
+    gint boot;                  /* -1: none */
+    gboolean guest, live, ungated, draining;
+    GArray *chain;              /* the state after each executed entry */
+    GByteArray *log;            /* P: written; B: received */
+    guint64 committed;          /* B: may be executed */
+    guint64 released;
+    guint emit_next;            /* entry */
+    guint64 drain_to;
+} SimNode;
+
+typedef struct SimRequest {
+    gint8 node;
+    guint life;
+    gboolean read;
+    gboolean late;              /* answered already, as unknown */
+    FtLeaseRecord from, to;
+    FtLeaseResult result;
+    FtLeaseRecord now;
+} SimRequest;
+
+typedef struct Sim {
+    guint64 seed;
+    GRand *rand;
+    gint64 now;
+    guint64 numbers;
+    GArray *queue;              /* SimEvent, a heap */
+    SimMutation mutation;
+    gboolean verbose;
+
+    SimNode nodes[SIM_NODES];
+    gint8 target;               /* where a primary connects to */
+    GPtrArray *channels;
+    GPtrArray *boots;
+
+    /* Network. */
+    guint channel_delay_us, datagram_delay_us;
+    guint datagram_loss_percent;
+    gboolean datagrams_cut;
+    gboolean channels_cut;
+    guint corrupt_next;         /* packets until one is damaged; 0: none */
+
+    /* Storage. */
+    FtLeaseRecord lease;
+    GArray *lease_history;      /* FtLeaseRecord, as they came */
+    gint64 lease_away_until;
+    guint lease_unknown_percent;
+    guint lease_delay_us;
+
+    GHashTable *live;           /* generation -> node and life that were live */
+    gboolean quiet;             /* the faults are over */
+    gboolean ended;             /* a person or the VM ended it */
+    guint fatal;                /* kills, failures, damaged frames */
+
+    guint violated;             /* invariant; 0: none */
+    char *violation;
+} Sim;
+
+/* Counted over all runs, to see what the seeds reach. */
+typedef struct SimCoverage {
+    guint64 edges[3][FT_STATE__MAX][FT_STATE__MAX];
+    guint64 events, takeovers, alone, halts, unknown, unknown_landed;
+} SimCoverage;
+
+extern SimCoverage sim_coverage;
+
+/* sim-world.c */
+void sim_say(Sim *sim, const SimNode *node, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+void sim_later(Sim *sim, gint64 delay, SimWhat what, const SimNode *node,
+               guint64 a, guint64 b, gpointer data);
+gboolean sim_chance(Sim *sim, guint percent);
+gint64 sim_between(Sim *sim, gint64 low, gint64 high);
+Sim *sim_run(guint64 seed, SimMutation mutation, gboolean verbose);
+void sim_free(Sim *sim);
+
+/* sim-node.c */
+void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
+                    const char *identity);
+void sim_node_kill(Sim *sim, SimNode *node);
+void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event);
+void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event);
+void sim_node_clear(SimNode *node);
+
+/* sim-net.c */
+void sim_net_connect(Sim *sim, SimNode *node);
+void sim_net_connect_arrives(Sim *sim, SimNode *node);
+void sim_net_send(Sim *sim, SimNode *node, const FtFrame *frame,
+                  const guint8 *data);
+typedef enum SimClose {
+    SIM_CLOSE_END,              /* after what is queued */
+    SIM_CLOSE_RESET,            /* what is queued is lost */
+    SIM_CLOSE_SILENT,           /* power is off: nobody tells the peer */
+} SimClose;
+void sim_net_close(Sim *sim, SimNode *node, SimClose how);
+void sim_net_deliver(Sim *sim, SimNode *node, guint channel);
+void sim_net_cut(Sim *sim, gboolean cut, gboolean one_way);
+void sim_net_reset_all(Sim *sim);
+void sim_net_heartbeat(Sim *sim, SimNode *node, const FtHeartbeat *heartbeat);
+void sim_net_datagram(Sim *sim, SimNode *node, const guint8 *datagram);
+void sim_net_free(Sim *sim);
+
+/* sim-lease.c */
+void sim_lease_ask(Sim *sim, SimNode *node, const FtAction *action);
+void sim_lease_arrives(Sim *sim, SimRequest *request);
+
+/* sim-check.c */
+SimBoot *sim_boot_new(void);
+void sim_boot_free(gpointer boot);
+SimBoot *sim_boot_of(Sim *sim, const SimNode *node);
+void sim_violate(Sim *sim, guint invariant, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+void sim_check_state(Sim *sim, SimNode *node, FtState old);
+void sim_check_emit(Sim *sim, SimNode *node, guint entry);
+void sim_check_release(Sim *sim, SimNode *node, guint64 position);
+void sim_check_step(Sim *sim, const FtLeaseRecord *from,
+                    const FtLeaseRecord *to);
+void sim_check_end(Sim *sim);
+
+#endif
