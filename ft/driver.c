@@ -394,8 +394,10 @@ static void update_status(void)
     if (core.state == FT_STATE_PROTECTED && core.role == FT_ROLE_PRIMARY) {
         core.appended = ft_log_end(&ft_driver_log);
         lag_sample(core.appended, core.executed);
-        ft_stream_set_lag(core.appended - core.acknowledged,
-                          core.appended - core.executed);
+        ft_stream_set_stall(
+            core.appended - core.acknowledged > FT_LOG_BUFFER_MAX ||
+            core.appended - core.executed > FT_RING_MAX ||
+            d.lag_ms > FT_LAG_STALL_MS);
     }
     QEMU_LOCK_GUARD(&d.status_lock);
     status->core = core;

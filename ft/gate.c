@@ -22,13 +22,22 @@ static struct {
     FtGateStatus status;
 } gate;
 
+/* The first output, if it need not wait any longer. */
+static FtOutput *first_ready_locked(void)
+{
+    FtOutput *output = QSIMPLEQ_FIRST(&gate.outputs);
+
+    return output && (gate.closed || output->position <= gate.open_to)
+        ? output : NULL;
+}
+
 static FtOutput *take_first(bool *emit)
 {
     FtOutput *output;
 
     QEMU_LOCK_GUARD(&gate.lock);
-    output = QSIMPLEQ_FIRST(&gate.outputs);
-    if (!output || (!gate.closed && output->position > gate.open_to)) {
+    output = first_ready_locked();
+    if (!output) {
         return NULL;
     }
     QSIMPLEQ_REMOVE_HEAD(&gate.outputs, next);
@@ -63,7 +72,7 @@ void ft_gate_init(void)
 
 void ft_gate_hold(FtOutput *output)
 {
-    bool now;
+    bool ready;
 
     output->position = ft_stream_output_position();
     trace_ft_gate_hold(output->position, output->size);
@@ -71,9 +80,9 @@ void ft_gate_hold(FtOutput *output)
         QSIMPLEQ_INSERT_TAIL(&gate.outputs, output, next);
         gate.status.held++;
         gate.status.held_bytes += output->size;
-        now = gate.closed || output->position <= gate.open_to;
+        ready = first_ready_locked();
     }
-    if (now) {
+    if (ready) {
         qemu_bh_schedule(gate.bh);
     }
 }
@@ -86,10 +95,15 @@ void ft_gate_begin(void)
 
 void ft_gate_release(uint64_t position)
 {
+    bool ready;
+
     WITH_QEMU_LOCK_GUARD(&gate.lock) {
         gate.open_to = position;
+        ready = first_ready_locked();
     }
-    qemu_bh_schedule(gate.bh);
+    if (ready) {
+        qemu_bh_schedule(gate.bh);
+    }
 }
 
 void ft_gate_close(void)

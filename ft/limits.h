@@ -37,6 +37,8 @@ enum {
     FT_LOG_BUFFER_MAX = 64 * 1024 * 1024,
     /* The backup stops reading when this much log is not executed (M4). */
     FT_RING_MAX = 256 * 1024 * 1024,
+    /* The primary's vCPU waits while its backup is this far behind (M15). */
+    FT_LAG_STALL_MS = 500,
     /* The longest log entry a backup accepts. */
     FT_ENTRY_MAX = 1024 * 1024,
 };

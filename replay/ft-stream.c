@@ -33,7 +33,6 @@
 #include "system/runstate.h"
 #include "ft-stream.h"
 #include "replay-internal.h"
-#include "ft/limits.h"
 #include "ft/trace.h"
 
 /* What the guest's clocks show before it begins; any constant will do. */
@@ -205,10 +204,8 @@ uint64_t ft_stream_output_position(void)
     return ft_log_end(s.log) + __fpending(replay_file);
 }
 
-void ft_stream_set_lag(uint64_t unacknowledged, uint64_t lag)
+void ft_stream_set_stall(bool stall)
 {
-    bool stall = unacknowledged > FT_LOG_BUFFER_MAX || lag > FT_RING_MAX;
-
     if (qatomic_xchg(&s.stall, stall) && !stall) {
         ft_log_wake(s.log);
     }

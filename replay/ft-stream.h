@@ -77,7 +77,8 @@ bool ft_stream_started(void);
 void ft_stream_published(void);         /* backup: the log was committed */
 uint64_t ft_stream_executed(void);      /* backup: entries done up to here */
 uint64_t ft_stream_icount(void);        /* instructions executed, nearly now */
-void ft_stream_set_lag(uint64_t unacknowledged, uint64_t lag);
+/* Primary: the vCPU waits while buffers are full or the backup is late. */
+void ft_stream_set_stall(bool stall);
 /* Backup: go live when everything committed is executed. */
 void ft_stream_drain(void);
 
