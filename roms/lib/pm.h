@@ -10,8 +10,7 @@
 #include <stdint.h>
 
 enum {
-    PM_TIMER_HZ = 3579545,
-    PM_TIMER_BITS = 24,             /* wraps every 4.7 s */
+    PM_TIMER_BITS = 24,             /* at 3.58 MHz: wraps every 4.7 s */
 };
 
 void pm_init(void);
