@@ -29,6 +29,7 @@ typedef struct FtCharGuard {
     Chardev *chr;
     GByteArray *pending;        /* released, not taken by the backend yet */
     QEMUTimer *retry;
+    bool input_queued;
 } FtCharGuard;
 
 typedef struct FtCharOutput {
@@ -76,14 +77,44 @@ static void char_finish(FtOutput *output, bool emit)
     g_free(co);
 }
 
+static FtCharGuard *find_guard(Chardev *chr)
+{
+    return guards ? g_hash_table_lookup(guards, chr) : NULL;
+}
+
 bool ft_char_guards(Chardev *chr)
 {
-    return guards && g_hash_table_contains(guards, chr);
+    return find_guard(chr);
+}
+
+void ft_char_input_queue(Chardev *chr)
+{
+    FtCharGuard *guard = find_guard(chr);
+
+    if (guard) {
+        guard->input_queued = true;
+    }
+}
+
+bool ft_char_input_queued(Chardev *chr)
+{
+    FtCharGuard *guard = find_guard(chr);
+
+    return guard && guard->input_queued;
+}
+
+void ft_char_input_arrived(Chardev *chr)
+{
+    FtCharGuard *guard = find_guard(chr);
+
+    if (guard) {
+        guard->input_queued = false;
+    }
 }
 
 bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len)
 {
-    FtCharGuard *guard = guards ? g_hash_table_lookup(guards, chr) : NULL;
+    FtCharGuard *guard = find_guard(chr);
     FtCharOutput *co;
 
     if (!guard) {

@@ -123,6 +123,8 @@ QemuOpts *ft_setup(QemuOpts *icount)
     autostart = 0;
     /* A notification that another thread handles is in no log. */
     object_register_sugar_prop("virtio-pci", "ioeventfd", "off", true);
+    /* Its reset waits for the vCPU, which waits for the replay mutex. */
+    object_register_sugar_prop("apic-common", "vapic", "off", true);
     ft_log_init(&ft_driver_log);
     ft_gate_init();
     ft_jobs_init();

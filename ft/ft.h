@@ -31,6 +31,13 @@ bool ft_control_hmp_refused(Monitor *mon, const char *name);
 
 /* Any thread with the replay mutex.  True: the bytes were taken. */
 bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);
+/*
+ * Input waits in the engine's queue before the device has it; a backend that
+ * reads on meanwhile would overrun the device.
+ */
+void ft_char_input_queue(Chardev *chr);
+bool ft_char_input_queued(Chardev *chr);
+void ft_char_input_arrived(Chardev *chr);
 /* True: the guest must not see this backend's events. */
 bool ft_char_guards(Chardev *chr);
 

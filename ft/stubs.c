@@ -15,3 +15,16 @@ bool ft_char_guards(Chardev *chr)
 {
     return false;
 }
+
+void ft_char_input_queue(Chardev *chr)
+{
+}
+
+bool ft_char_input_queued(Chardev *chr)
+{
+    return false;
+}
+
+void ft_char_input_arrived(Chardev *chr)
+{
+}
