@@ -104,7 +104,10 @@ static void check_taken_over(Sim *sim, SimNode *node)
     guint64 executed = (guint64)node->chain->len * SIM_ENTRY;
 
     sim_coverage.takeovers++;
-    if (executed < boot->acknowledged) {
+    if (boot->over > executed) {
+        sim_violate(sim, 4, "%s runs on from %d, and the VM ended at %d",
+                    node->name, (int)executed, (int)boot->over);
+    } else if (executed < boot->acknowledged) {
         sim_violate(sim, 3, "%s goes live at %d and acknowledged %d",
                     node->name, (int)executed, (int)boot->acknowledged);
     } else if (!g_hash_table_contains(boot->ends,
@@ -138,6 +141,17 @@ void sim_check_state(Sim *sim, SimNode *node, FtState old)
         break;
     default:
         break;
+    }
+}
+
+/* The VM ended, and nobody may run on from before that. */
+void sim_check_exit(Sim *sim, SimNode *node)
+{
+    FtCoreStatus status;
+
+    ft_core_status(node->core, &status);
+    if (node->role == FT_ROLE_PRIMARY && status.reason == FT_REASON_VM_ENDED) {
+        sim_boot_of(sim, node)->over = node->log->len;
     }
 }
 

@@ -178,7 +178,7 @@ void sim_net_deliver(Sim *sim, SimNode *node, guint number)
     gboolean some = FALSE;
     SimPacket *packet;
 
-    while (node->alive && channel->open[side] && !pipe->cut &&
+    while (node->alive && channel->open[side] && !pipe->cut && !pipe->dead &&
            (packet = g_queue_peek_head(&pipe->packets)) &&
            packet->at <= sim->now) {
         g_queue_pop_head(&pipe->packets);
@@ -194,6 +194,7 @@ void sim_net_deliver(Sim *sim, SimNode *node, guint number)
 void sim_net_cut(Sim *sim, gboolean cut, gboolean one_way)
 {
     guint only = sim_between(sim, 0, 1);
+    gboolean for_good = sim_chance(sim, 30);
 
     sim->channels_cut = cut;
     for (guint i = 0; i < sim->channels->len; i++) {
@@ -203,6 +204,8 @@ void sim_net_cut(Sim *sim, gboolean cut, gboolean one_way)
             if (cut && one_way && side != only) {
                 continue;
             }
+            /* A firewall may forget what was open, and tell nobody. */
+            channel->to[side].dead |= cut && for_good;
             channel->to[side].cut = cut;
             if (!cut && channel->node[side] >= 0) {
                 sim_later(sim, 1, SIM_DELIVER,

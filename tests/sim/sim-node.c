@@ -131,11 +131,12 @@ static void emit(Sim *sim, SimNode *node, guint64 position)
 
 static void log_begin(Sim *sim, SimNode *node)
 {
-    if (node->role == FT_ROLE_PRIMARY) {
+    if (node->role == FT_ROLE_BACKUP && node->state == FT_STATE_PROTECTED &&
+        sim->nodes[node->peer].boot >= 0) {
+        node->boot = sim->nodes[node->peer].boot;
+    } else {
         g_ptr_array_add(sim->boots, sim_boot_new());
         node->boot = sim->boots->len - 1;
-    } else {
-        node->boot = sim->nodes[node->peer].boot;
     }
     g_byte_array_set_size(node->log, 0);
     g_array_set_size(node->chain, 0);
@@ -255,6 +256,9 @@ static void process_ends(Sim *sim, SimNode *node, FtActionType how)
     if (how == FT_ACTION_EXIT && node->state == FT_STATE_ENDED &&
         node->ungated) {
         emit(sim, node, FT_POSITION_ALL);
+    }
+    if (how == FT_ACTION_EXIT && node->boot >= 0) {
+        sim_check_exit(sim, node);
     }
     sim_net_close(sim, node, SIM_CLOSE_END);
     node->alive = node->guest = FALSE;

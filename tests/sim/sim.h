@@ -90,6 +90,7 @@ typedef struct SimBoot {
     guint64 held;               /* the backup holds so much of the log */
     guint64 acknowledged;       /* and said so, up to here */
     GHashTable *ends;           /* log positions where a transaction ends */
+    guint64 over;               /* the VM ended here; 0: it did not */
     gboolean started;
 } SimBoot;
 
@@ -97,6 +98,7 @@ typedef struct SimPipe {
     GQueue packets;             /* SimPacket */
     gint64 last_at;
     gboolean cut;
+    gboolean dead;              /* and stays so: somebody forgot about it */
 } SimPipe;
 
 typedef struct SimChannel {
@@ -232,6 +234,7 @@ void sim_violate(Sim *sim, guint invariant, const char *fmt, ...)
 void sim_check_state(Sim *sim, SimNode *node, FtState old);
 void sim_check_emit(Sim *sim, SimNode *node, guint entry);
 void sim_check_release(Sim *sim, SimNode *node, guint64 position);
+void sim_check_exit(Sim *sim, SimNode *node);
 void sim_check_step(Sim *sim, const FtLeaseRecord *from,
                     const FtLeaseRecord *to);
 void sim_check_end(Sim *sim);
