@@ -10,6 +10,7 @@ import time
 
 from ftlib import FtError, guest
 from ftlib.pair import Pair
+from ftlib.relay import Relay
 
 from load import Load
 
@@ -31,6 +32,7 @@ class Cycle:
         self._lag = []              # (CLOCK_MONOTONIC, ms, bytes, bytes/s)
         self._load = None
         self._pair = None
+        self._link = None           # --power: what can fall silent
         self.directory = os.path.join(directory, f'pair-{number}')
         self._template = template
         self.result = {'cycle': number, 'seed': self._seed}
@@ -39,6 +41,9 @@ class Cycle:
         shutil.rmtree(self.directory, ignore_errors=True)
         self._pair = Pair(append='ft.job=redis', directory=self.directory,
                           template=self._template)
+        if self._options.power:
+            self._link = Relay(self._pair.listen_port)
+            self._pair.peer_port = self._link.port
         try:
             self._start()
             self._boot()
@@ -51,6 +56,8 @@ class Cycle:
             if self._load:
                 self._load.close()
             self._pair.close()
+            if self._link:
+                self._link.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         return self.result
 
@@ -141,9 +148,13 @@ class Cycle:
             process.signal(signal.SIGSTOP)
             self._screen.bad('pause', f'SIGSTOP to pid {process.pid}')
             return time.monotonic()
-        moment = process.kill()
+        moment = time.monotonic()
+        if self._link:
+            self._link.stall()
+        process.kill()
         process.wait(10)
-        self._screen.bad('kill', f'SIGKILL to the primary, pid {process.pid}')
+        self._screen.bad('kill', f'SIGKILL to the primary, pid {process.pid}'
+                         + (', and its link is silent' if self._link else ''))
         return moment
 
     def _wait_takeover(self, killed):

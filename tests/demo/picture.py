@@ -14,7 +14,7 @@ BIN_S = 0.05
 SHADE = '#fbe9ea'
 # The steps of a takeover: what ends it, what it is, its colour.
 STEPS = {
-    'claiming': ('silence, until the backup suspects', GREY),
+    'claiming': ('until the backup suspects', GREY),
     'draining': ('the lease', VIOLET),
     'alone': ('executing the rest of the log', ORANGE),
     'announced': ('announcing the MAC', GREEN),

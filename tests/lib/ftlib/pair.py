@@ -127,7 +127,8 @@ class Pair:
     def __init__(self, append='', options=None, directory=None, disk=True,
                  peer_port=None, template=None):
         self._own_directory = directory is None
-        self.directory = directory or tempfile.mkdtemp(prefix='ft-pair-')
+        self.directory = directory or tempfile.mkdtemp(
+            prefix='ft-pair-', dir=paths.scratch_dir())
         self.keep = False           # the directory, also when all went well
         self.redis_port = paths.free_port()
         self.listen_port = paths.free_port()

@@ -15,6 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
 # Below the kernel's range for outgoing connections, so that no connection of
 # somebody else takes a port between our look and the server's bind.
 PORTS = range(20000, 30000)
+SCRATCH_MIN = 1 << 30            # bytes free, for several pairs
 USUAL_PLACES = ('qemu', 'tools/ft-switch')  # before a search of everything
 
 
@@ -51,6 +52,16 @@ def qemu_img():
 
 def ft_switch():
     return _find('FT_SWITCH', 'ft-switch')
+
+
+def scratch_dir():
+    """For short-lived disks: memory, so that no test waits for this host's."""
+    memory = '/dev/shm'
+    if os.access(memory, os.W_OK):
+        free = os.statvfs(memory)
+        if free.f_bavail * free.f_frsize >= SCRATCH_MIN:
+            return memory
+    return None                     # tempfile's own choice
 
 
 def _is_free(port, kind):

@@ -1,0 +1,159 @@
+"""Pairs that run one of the bare-metal guests of roms/.
+
+They begin within a fraction of a second, and what they print shows whether
+a takeover lost, repeated or invented something.
+
+    with RomPair('counter') as pair:
+        pair.protect()
+        pair.primary.process.kill()
+        pair.backup.wait_state('alone')
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import re
+
+from . import FtError, paths
+from .pair import Pair
+from .process import wait_for
+from .relay import Relay
+
+DISK_MB = 8
+MAC = '52:54:00:aa:bb:02'
+TRACE = ['-d', 'trace:ft_driver_state', '-D', 'trace.log']
+
+
+def path(name):
+    """The image of one of the guests."""
+    where = os.environ.get('FT_ROMS') or os.path.join(
+        paths.build_dir(), 'fast', 'roms')
+    image = os.path.join(where, f'{name}.rom')
+    if not os.path.isfile(image):
+        raise FtError(f'{image} is missing: run make, or name its directory '
+                      'with FT_ROMS=DIR')
+    return image
+
+
+def options(name, serial='file,id=s0,path=serial.log'):
+    return ['-M', 'pc', '-m', '16', '-nodefaults', '-display', 'none',
+            '-bios', path(name), '-chardev', serial,
+            '-serial', 'chardev:s0']
+
+
+def disk_options(file='disk.raw'):
+    return ['-drive', f'if=none,file={file},format=raw,id=d0',
+            '-device', 'virtio-blk-pci,drive=d0']
+
+
+def network_options(netdev):
+    return ['-netdev', netdev, '-device',
+            f'virtio-net-pci,netdev=n0,mac={MAC},romfile=']
+
+
+class RomPair(Pair):
+    """extra: options of both sides; relay: put a Relay between the two."""
+
+    def __init__(self, rom, extra=(), relay=False, disk=False, **rest):
+        words = options(rom, **rest)
+        if disk:
+            words += disk_options()
+        super().__init__(options=[*words, *extra], disk=disk)
+        self.relay = None
+        if relay:
+            self.relay = Relay(self.listen_port)
+            self.peer_port = self.relay.port
+
+    def prepare_disks(self):
+        for name in ('a', 'b'):
+            with open(os.path.join(self.directory, name, 'disk.raw'),
+                      'wb') as file:
+                file.truncate(DISK_MB << 20)
+
+    def protect(self):
+        """Both sides, up to the state "protected"."""
+        if self._disk:
+            self.prepare_disks()
+        self.start_backup()
+        self.start_primary()
+        for machine in (self.primary, self.backup):
+            machine.wait_state('protected')
+
+    def history(self):
+        """What the world read on the serial line, both sides joined."""
+        return join(self.primary.serial(), self.backup.serial())
+
+    def close(self):
+        super().close()
+        if self.relay:
+            self.relay.close()
+
+
+# --- histories --------------------------------------------------------------
+
+def lines(text):
+    """The whole lines of a serial line's text."""
+    return text.split('\r\n')[:-1]
+
+
+def join(first, second):
+    """One history from what two machines printed, the second taking over.
+
+    The second may repeat the end of the first (M8).  It may neither leave
+    anything out nor contradict it; then there is no such history.
+    """
+    for repeated in range(min(len(first), len(second)), -1, -1):
+        if first.endswith(second[:repeated]):
+            whole = first + second[repeated:]
+            if repeated > 16 or is_continuous(whole):
+                return whole
+    raise AssertionError(
+        'the two histories do not join: something was left out or differs.\n'
+        f'the first ends in  {first[-80:]!r}\n'
+        f'the second begins  {second[:80]!r}')
+
+
+COUNTER_LINE = re.compile(
+    r'counter (?P<n>\d{6,})|checksum (?P<at>\d{6,}) [0-9a-f]{8}')
+
+
+def is_continuous(text):
+    """Whether the counter guest could have printed this text."""
+    try:
+        check_counter(text)
+    except AssertionError:
+        return False
+    return True
+
+
+def check_counter(text):
+    """Asserts that no number is missing or repeated; returns the last one."""
+    count = 0
+    for line in lines(text):
+        match = COUNTER_LINE.fullmatch(line)
+        assert match, f'not a line of the counter: {line!r} after {count}'
+        if match['n']:
+            assert int(match['n']) == count + 1, \
+                f'counter {match["n"]} follows {count}'
+            count += 1
+        else:
+            assert int(match['at']) == count, \
+                f'checksum of {match["at"]} after counter {count}'
+    return count
+
+
+def last_count(machine):
+    """The last whole number on a machine's serial line; 0: none."""
+    for line in reversed(lines(machine.serial())):
+        if line.startswith('counter '):
+            return int(line.split()[1])
+    return 0
+
+
+def wait_count(machine, above, timeout=20):
+    """Waits until the counter is beyond a number; returns it."""
+    def look():
+        count = last_count(machine)
+        return count if count > above else 0
+    return wait_for(look, timeout, f'a count beyond {above} on the serial '
+                    f'line of {machine.process.name}', machine.process)
