@@ -73,16 +73,16 @@ install_from_machine() {
 }
 
 install_from_backports() {
-    lists=$(mktemp -d)
-    trap 'as_root rm -rf "$lists"' EXIT
-    chmod 755 "$lists"
-    mkdir -p "$lists/partial"
+    private=$(mktemp -d)
+    trap 'as_root rm -rf "$private"' EXIT
+    chmod 755 "$private"
+    mkdir -p "$private/lists/partial"
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     mirror=${QEMU_FT_MIRROR:-http://deb.debian.org/debian}
     echo "deb [signed-by=$keyring] $mirror bookworm-backports main" \
-        >"$lists/backports.list"
-    set -- -o "Dir::Etc::sourcelist=$lists/backports.list" \
-        -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists" \
+        >"$private/backports.list"
+    set -- -o "Dir::Etc::sourcelist=$private/backports.list" \
+        -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$private/lists" \
         -o APT::Sandbox::User=root
     # shellcheck disable=SC2086
     as_root apt-get -q "$@" update &&
