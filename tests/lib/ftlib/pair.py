@@ -17,12 +17,13 @@ import json
 import os
 import shlex
 import shutil
+import stat
 import sys
 import tempfile
 
 from . import FtError, guest, paths
 from .process import Process, wait_for
-from .qmp import Qmp
+from .qmp import Qmp, QmpClosed
 
 ENDED = ('ended', 'halted')
 
@@ -59,7 +60,13 @@ class Machine:
         return self._qmp
 
     def query(self, timeout=10):
-        return self.qmp.command('query-ft', timeout)
+        try:
+            return self.qmp.command('query-ft', timeout)
+        except QmpClosed:
+            self.process.wait(10)
+            raise FtError(f'{self.process.name} ended '
+                          f'({self.process.exit_text()})\n'
+                          f'{self.process.errors()}') from None
 
     def wait_state(self, *states, timeout=30):
         """Waits until query-ft says one of the states; returns its answer."""
@@ -211,7 +218,19 @@ class Pair:
         if not self._own_directory:
             return
         if kind or self.keep:
-            print(f'files of this pair are kept in {self.directory}',
+            print(f'files of this pair are kept in {self._keep()}',
                   file=sys.stderr)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _keep(self):
+        """Where a person finds them: not in memory, and without disks."""
+        for where, _, names in os.walk(self.directory):
+            for name in names:
+                path = os.path.join(where, name)
+                is_disk = name == 'disk.raw' and not self.keep
+                if is_disk or stat.S_ISSOCK(os.lstat(path).st_mode):
+                    os.unlink(path)
+        target = os.path.join(paths.build_dir(), 'failed')
+        os.makedirs(target, exist_ok=True)
+        return shutil.move(self.directory, target)

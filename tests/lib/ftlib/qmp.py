@@ -15,6 +15,10 @@ class QmpError(FtError):
     """QEMU answered a command with an error."""
 
 
+class QmpClosed(FtError):
+    """QEMU closed the connection, by ending as a rule."""
+
+
 def _connect(path, timeout):
     """Through a descriptor of its directory: no limit on the path's length."""
     end = time.monotonic() + timeout
@@ -66,7 +70,7 @@ class Qmp:
             except ConnectionError:
                 data = b''
             if not data:
-                raise FtError(f'QMP: closed while waiting for {what}')
+                raise QmpClosed(f'QMP: closed while waiting for {what}')
             self._buffer += data
         line, self._buffer = self._buffer.split(b'\n', 1)
         message = json.loads(line)
@@ -88,8 +92,10 @@ class Qmp:
         self._sock.settimeout(timeout)
         try:
             self._sock.sendall(json.dumps(request).encode() + b'\n')
+        except socket.timeout as error:
+            raise FtTimeout(f'QMP: {name} could not be sent') from error
         except OSError as error:
-            raise FtError(f'QMP: {name}: {error}') from error
+            raise QmpClosed(f'QMP: {name}: {error}') from error
         while True:
             message = self._receive(end, f'the answer to {name}')
             if message.get('id') != self._id:
