@@ -342,6 +342,9 @@ static void appended(FtCore *core, guint64 position)
 {
     FtAction *action;
 
+    if (core->state == FT_STATE_ALONE) {
+        return;                         /* the log goes nowhere */
+    }
     g_assert(position >= core->appended);
     core->appended = position;
     if (core->channel && position > core->sent &&

@@ -209,10 +209,14 @@ static void heartbeat_timer(FtCore *core)
 {
     FtAction *action;
 
+    /* Without a channel ENDING is a backup's: its driver tells its progress
+     * at a timer. */
+    if (core->channel || core->state == FT_STATE_ENDING) {
+        ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
+    }
     if (!core->channel || !core->session) {
         return;
     }
-    ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
     action = ft_core_act(core, FT_ACTION_SEND_HEARTBEAT);
     action->heartbeat = (FtHeartbeat) {
         .session = core->session,

@@ -92,7 +92,8 @@ typedef enum FtEventType {
     FT_EVENT_LEASE,       /* answer to LEASE_STEP or LEASE_READ: result, record, text.
                              LEASE_READ answers WON when the record was read */
     FT_EVENT_APPENDED,    /* P: the log ends at position, a whole transaction */
-    FT_EVENT_EXECUTED,    /* B: executed up to position; icount */
+    FT_EVENT_EXECUTED,    /* B: executed up to position; icount.  Before each
+                             timer at least */
     FT_EVENT_DRAINED,     /* B: all received is executed and the VM is live */
     FT_EVENT_FAIL,        /* driver: this side can't go on (divergence, bad
                              entry, disk); text: why.  Fail-stop */

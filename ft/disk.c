@@ -383,7 +383,9 @@ static bool guard_disk(const char *path, BlockBackend *blk, void *opaque,
     qdict_put_str(options, "driver", "ft-disk-guard");
     qdict_put_str(options, "node-name", name);
     qdict_put_str(options, "file", bdrv_get_node_name(bs));
-    return bdrv_insert_node(bs, options, bdrv_get_flags(bs), errp);
+    bs = bdrv_insert_node(bs, options, bdrv_get_flags(bs), errp);
+    bdrv_unref(bs);             /* the disk's device has a reference now */
+    return bs;
 }
 
 bool ft_disk_guard_all(FtDiskFailFn *fail, Error **errp)

@@ -47,6 +47,10 @@ static struct {
     QemuThread lease_thread;
     GAsyncQueue *lease_jobs;
 
+    /* Backup: the last step seen, I/O thread. */
+    uint64_t step_executed, step_icount;
+    gint64 step_us;
+
     gint append_pending;        /* atomic */
 
     /* Log rate and lag, I/O thread. */
@@ -421,6 +425,30 @@ static void feed_one(const FtEvent *event)
     }
 }
 
+/*
+ * A replay that has diverged without noticing waits for an event that never
+ * comes.  Held back by its lag, the primary would wait with it.
+ */
+static void watch_progress(uint64_t executed, uint64_t icount)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (executed != d.step_executed || icount != d.step_icount ||
+        executed == ft_log_committed(&ft_driver_log)) {
+        d.step_executed = executed;
+        d.step_icount = icount;
+        d.step_us = now;
+    } else if (now - d.step_us > FT_STUCK_MS * 1000LL) {
+        g_autofree char *why = g_strdup_printf(
+            "the backup makes no progress at log position %" PRIu64
+            ", instruction %" PRIu64 ", for %d s: it has diverged, or its "
+            "disk hangs", executed, icount, FT_STUCK_MS / 1000);
+
+        d.step_us = now;
+        post(FT_EVENT_FAIL, 0, why);
+    }
+}
+
 /* The backup's progress is reported with what it acknowledges. */
 static void feed(const FtEvent *event)
 {
@@ -432,6 +460,9 @@ static void feed(const FtEvent *event)
         };
 
         feed_one(&executed);
+        if (ft_stream_follows()) {
+            watch_progress(executed.position, executed.icount);
+        }
     }
     feed_one(event);
     update_status();

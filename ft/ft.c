@@ -13,6 +13,7 @@
 #include "qemu/option.h"
 #include "qemu/uuid.h"
 #include "qom/object.h"
+#include "system/runstate.h"
 #include "system/system.h"
 #include "replay/ft-stream.h"
 #include "channel.h"
@@ -118,6 +119,11 @@ QemuOpts *ft_setup(QemuOpts *icount)
 
     if (!ft_options.given) {
         return icount;
+    }
+    if (runstate_check(RUN_STATE_INMIGRATE)) {
+        error_report("-ft: -incoming can't be combined with it; start the "
+                     "pair from power-on");
+        exit(1);
     }
     start_paused = !autostart;
     autostart = 0;

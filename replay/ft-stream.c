@@ -60,6 +60,7 @@ static struct {
 
     /* Atomic. */
     bool draining;
+    bool main_polls;            /* backup: the main loop may sleep */
     bool stall;                 /* primary: buffers are full (M4) */
     uint64_t executed;
     int64_t icount;
@@ -157,6 +158,11 @@ void ft_stream_set_started(void)
 bool ft_stream_started(void)
 {
     return s.active && s.started;
+}
+
+bool ft_stream_follows(void)
+{
+    return engine_plays() && s.started;
 }
 
 /* --- primary ------------------------------------------------------------ */
@@ -431,6 +437,7 @@ void ft_stream_hook_before_lock(void)
         return;
     }
     if (!current_cpu) {
+        qatomic_set(&s.main_polls, false);
         /* Whoever waits here must not wait for a whole slice. */
         if (first_cpu) {
             cpu_exit(first_cpu);
@@ -463,12 +470,17 @@ void ft_stream_hook_before_unlock(void)
         return;
     }
     qatomic_set(&s.icount, replay_state.current_icount);
+    if (!current_cpu) {
+        qatomic_set(&s.main_polls, true);
+    }
     if (s.starved) {
         return;
     }
     if (main_loop_entry()) {
         /* Without this the main loop sleeps to a deadline of its own. */
-        qemu_notify_event();
+        if (qatomic_xchg(&s.main_polls, false)) {
+            qemu_notify_event();
+        }
     } else if (!current_cpu && first_cpu) {
         qemu_cpu_kick(first_cpu);
     }

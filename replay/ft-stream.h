@@ -74,6 +74,7 @@ bool ft_stream_take_powerdown(void);
 
 /* Any thread. */
 bool ft_stream_started(void);
+bool ft_stream_follows(void);           /* backup: it has begun to replay */
 void ft_stream_published(void);         /* backup: the log was committed */
 uint64_t ft_stream_executed(void);      /* backup: entries done up to here */
 uint64_t ft_stream_icount(void);        /* instructions executed, nearly now */
