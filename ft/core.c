@@ -209,8 +209,8 @@ static void heartbeat_timer(FtCore *core)
 {
     FtAction *action;
 
-    /* Without a channel ENDING is a backup's: its driver tells its progress
-     * at a timer. */
+    /* A backup that is ending needs no channel, but its driver tells how far
+     * it got at a timer. */
     if (core->channel || core->state == FT_STATE_ENDING) {
         ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
     }

@@ -232,7 +232,8 @@ void sim_check_end(Sim *sim)
         alone += node->alive && node->state == FT_STATE_ALONE;
         paired += node->alive && node->state == FT_STATE_PROTECTED;
         if (node->alive && (node->state == FT_STATE_CLAIMING ||
-                            node->state == FT_STATE_DRAINING)) {
+                            node->state == FT_STATE_DRAINING ||
+                            node->state == FT_STATE_ENDING)) {
             sim_violate(sim, 7, "%s is still %s", node->name,
                         ft_core_state_name(node->state));
         }

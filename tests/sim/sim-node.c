@@ -79,7 +79,6 @@ static void drain_done(Sim *sim, SimNode *node)
 static void replay_some(Sim *sim, SimNode *node)
 {
     guint entries = sim_between(sim, 1, 8);
-    guint before = node->chain->len;
 
     while (entries-- && executed_bytes(node) + SIM_ENTRY <= node->committed) {
         guint8 *entry = node->log->data + executed_bytes(node);
@@ -90,12 +89,7 @@ static void replay_some(Sim *sim, SimNode *node)
         }
         execute_entry(node, entry);
     }
-    if (node->chain->len != before) {
-        sim_node_event(sim, node, &(FtEvent) {
-            .type = FT_EVENT_EXECUTED, .position = executed_bytes(node),
-            .icount = node->chain->len });
-    }
-    if (node->alive && node->draining) {
+    if (node->draining) {
         drain_done(sim, node);
     }
 }
@@ -330,11 +324,22 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
     }
 }
 
+/* As ft/driver.c: progress is told with what makes an acknowledgement. */
+static void tell_executed(Sim *sim, SimNode *node)
+{
+    sim_node_event(sim, node, &(FtEvent) {
+        .type = FT_EVENT_EXECUTED, .position = executed_bytes(node),
+        .icount = node->chain->len });
+}
+
 void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event)
 {
     const FtAction *actions;
     guint count;
 
+    if (event->type == FT_EVENT_IDLE || event->type == FT_EVENT_TIMER) {
+        tell_executed(sim, node);
+    }
     if (!node->alive || sim->violated) {
         return;
     }
