@@ -21,7 +21,6 @@ from .relay import Relay
 
 DISK_MB = 8
 MAC = '52:54:00:aa:bb:02'
-TRACE = ['-d', 'trace:ft_driver_state', '-D', 'trace.log']
 
 
 def path(name):
@@ -81,7 +80,7 @@ class RomPair(Pair):
 
     def history(self):
         """What the world read on the serial line, both sides joined."""
-        return join(self.primary.serial(), self.backup.serial())
+        return join(text(self.primary), text(self.backup))
 
     def close(self):
         super().close()
@@ -91,9 +90,19 @@ class RomPair(Pair):
 
 # --- histories --------------------------------------------------------------
 
-def lines(text):
+def text(machine):
+    """What a machine printed, its ends of lines as they are (CR LF)."""
+    try:
+        with open(machine.serial_path, encoding='latin-1',
+                  newline='') as file:
+            return file.read()
+    except FileNotFoundError:
+        return ''
+
+
+def lines(history):
     """The whole lines of a serial line's text."""
-    return text.split('\r\n')[:-1]
+    return history.split('\r\n')[:-1]
 
 
 def join(first, second):
@@ -117,19 +126,19 @@ COUNTER_LINE = re.compile(
     r'counter (?P<n>\d{6,})|checksum (?P<at>\d{6,}) [0-9a-f]{8}')
 
 
-def is_continuous(text):
+def is_continuous(history):
     """Whether the counter guest could have printed this text."""
     try:
-        check_counter(text)
+        check_counter(history)
     except AssertionError:
         return False
     return True
 
 
-def check_counter(text):
+def check_counter(history):
     """Asserts that no number is missing or repeated; returns the last one."""
     count = 0
-    for line in lines(text):
+    for line in lines(history):
         match = COUNTER_LINE.fullmatch(line)
         assert match, f'not a line of the counter: {line!r} after {count}'
         if match['n']:
@@ -144,7 +153,7 @@ def check_counter(text):
 
 def last_count(machine):
     """The last whole number on a machine's serial line; 0: none."""
-    for line in reversed(lines(machine.serial())):
+    for line in reversed(lines(text(machine))):
         if line.startswith('counter '):
             return int(line.split()[1])
     return 0
