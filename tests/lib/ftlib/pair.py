@@ -140,6 +140,8 @@ class Pair:
         self.redis_port = paths.free_port()
         self.listen_port = paths.free_port()
         self.peer_port = peer_port or self.listen_port
+        # In namespaces (ftlib.netns) these are the backup host's address.
+        self.listen_host = self.peer_host = '127.0.0.1'
         self.lease = os.path.join(self.directory, 'lease')
         self.switch = self.primary = self.backup = None
         self.machines = []
@@ -184,13 +186,13 @@ class Pair:
 
     def start_backup(self, extra='', prefix=()):
         self.backup = self._start(
-            'b', f'backup,listen=127.0.0.1:{self.listen_port},'
+            'b', f'backup,listen={self.listen_host}:{self.listen_port},'
             f'lease=dir:{self.lease},node=b{extra}', prefix)
         return self.backup
 
     def start_primary(self, extra=',new=on', prefix=()):
         self.primary = self._start(
-            'a', f'primary,peer=127.0.0.1:{self.peer_port},'
+            'a', f'primary,peer={self.peer_host}:{self.peer_port},'
             f'lease=dir:{self.lease},node=a{extra}', prefix)
         return self.primary
 
