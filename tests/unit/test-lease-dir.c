@@ -15,10 +15,55 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lease.h"
+
+/*
+ * The calls at which a claim is decided, to stop or to break one there.  The
+ * names take the place of the C library's.
+ */
+static void (*before_claim)(void *opaque);  /* is written, but it looked */
+static void *before_claim_opaque;
+static int link_error;              /* of the next link, which is done */
+static int fsync_error;             /* of the next fsync of a directory */
+
+int unlinkat(int fd, const char *name, int flags)
+{
+    void (*hook)(void *opaque) = before_claim;
+
+    before_claim = NULL;
+    if (hook) {
+        hook(before_claim_opaque);
+    }
+    return syscall(SYS_unlinkat, fd, name, flags);
+}
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+    int err = link_error;
+
+    link_error = 0;
+    if (syscall(SYS_linkat, from_fd, from, to_fd, to, flags)) {
+        return -1;
+    }
+    errno = err;
+    return err ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+
+    if (fsync_error && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+        errno = fsync_error;
+        fsync_error = 0;
+        return -1;
+    }
+    return syscall(SYS_fsync, fd);
+}
 
 typedef struct Place {
     char *path;
@@ -184,6 +229,54 @@ static void test_unknown(void)
     g_free(path);
     g_free(other);
     place_remove(&place);
+}
+
+static void steps_by_another(void *opaque)
+{
+    Place *place = opaque;
+    FtLeaseRecord from, to, now;
+    char *why = NULL;
+
+    for (guint i = 0; i < 40; i++) {
+        g_assert_true(ft_lease_read(place->lease, &from, &why));
+        to = next_of(&from, "another", 1000 + i);
+        g_assert_cmpint(step(place, &from, &to, &now), ==, FT_LEASE_WON);
+    }
+}
+
+/* A claimer that has looked sleeps until the number it saw is free again. */
+static void test_sleeper(void)
+{
+    Place place = place_make();
+    FtLeaseRecord empty = { 0 }, a, b, now;
+
+    a = next_of(&empty, "a", 1);
+    g_assert_cmpint(step(&place, &empty, &a, &now), ==, FT_LEASE_WON);
+    b = next_of(&a, "b", 2);
+    before_claim = steps_by_another;
+    before_claim_opaque = &place;
+    g_assert_cmpint(step(&place, &a, &b, &now), ==, FT_LEASE_LOST);
+    g_assert_cmpstr(now.owner, ==, "another");
+    g_assert_cmpuint(now.generation, ==, 41);
+    place_remove(&place);
+}
+
+/* Errors after which nobody knows; the same claim again tells. */
+static void test_errors(void)
+{
+    Place place = place_make();
+    FtLeaseRecord empty = { 0 }, a, b, now;
+
+    a = next_of(&empty, "a", 1);
+    link_error = EIO;
+    g_assert_cmpint(step(&place, &empty, &a, &now), ==, FT_LEASE_UNKNOWN);
+    g_assert_cmpint(step(&place, &empty, &a, &now), ==, FT_LEASE_WON);
+
+    b = next_of(&a, "b", 2);
+    fsync_error = EIO;
+    g_assert_cmpint(step(&place, &a, &b, &now), ==, FT_LEASE_UNKNOWN);
+    g_assert_cmpint(step(&place, &a, &b, &now), ==, FT_LEASE_WON);
+    g_assert_cmpint(place_remove(&place), ==, 2);
 }
 
 /* Races. */
@@ -390,6 +483,8 @@ int main(int argc, char **argv)
     g_test_add_func("/lease-dir/steps", test_steps);
     g_test_add_func("/lease-dir/prune", test_prune);
     g_test_add_func("/lease-dir/unknown", test_unknown);
+    g_test_add_func("/lease-dir/sleeper", test_sleeper);
+    g_test_add_func("/lease-dir/errors", test_errors);
     g_test_add_func("/lease-dir/race", test_race);
     g_test_add_func("/lease-dir/race-kill", test_race_kill);
     g_test_add_func("/lease-dir/race-stop", test_race_stop);

@@ -48,6 +48,7 @@ static FtFrame frame_make(FtFrameType type, guint32 length)
         .session = G_GUINT64_CONSTANT(0x1122334455667788),
         .generation = 42,
         .position = G_GUINT64_CONSTANT(0xfedcba9876543210),
+        .held = type == FT_FRAME_LOG ? 0x01020304 : 0,
         .length = length,
     };
 }
@@ -73,6 +74,7 @@ static void test_frame_round_trip(void)
         g_assert_cmphex(in.session, ==, out.session);
         g_assert_cmpuint(in.generation, ==, out.generation);
         g_assert_cmphex(in.position, ==, out.position);
+        g_assert_cmphex(in.held, ==, out.held);
         g_assert_cmpuint(in.length, ==, out.length);
 
         out.length++;
@@ -90,7 +92,7 @@ static void test_frame_bytes(void)
         'Q', 'F', 'T', '1', 1, 0, 4, 0, 1, 0, 0, 0, 3, 0, 0, 0,
         0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,
         42, 0, 0, 0, 0, 0, 0, 0,
-        0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe, 0, 0, 0, 0,
+        0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe, 4, 3, 2, 1,
     };
     FtFrame frame = frame_make(FT_FRAME_LOG, 3);
     guint8 header[FT_FRAME_HEADER_SIZE];
