@@ -5,6 +5,8 @@
     relay.tcp.stall(); relay.udp.stall()    # a cut link: silence, no RST
     relay.tcp.restore()
     relay.tcp.cut()                     # as a dying host's kernel: RST
+    relay.tcp.stall_before(frame_start(3), 'to-target')
+    relay.tcp.flip('to-target')         # a bit of what comes next
     relay.close()
 
 Each half has a thread of its own.  stall() of TCP keeps what is under way
@@ -25,6 +27,11 @@ from . import FtError, paths
 BUFFER = 256 * 1024
 DIRECTIONS = {'both': {'to-target', 'to-client'},
               'to-target': {'to-target'}, 'to-client': {'to-client'}}
+
+
+def frame_start(kind):
+    """The first bytes of a frame of this type (ft/wire.h)."""
+    return b'QFT1' + struct.pack('<HH', 1, kind)
 
 
 class _Half:
@@ -119,6 +126,8 @@ class TcpRelay(_Half):
         self.port, self._target_port = port, target_port
         self._links = []            # [to-target pipe, to-client pipe]
         self.bytes = {'to-target': 0, 'to-client': 0}
+        self._marks = {}            # direction: bytes before which to stall
+        self._flips = {}            # direction: bytes to let pass before it
         self._listener = None
         self._listen()
         self._thread.start()
@@ -137,6 +146,18 @@ class TcpRelay(_Half):
                 self._selector.unregister(self._listener)
                 self._listener.close()
                 self._listener = None
+        self._do(order)
+
+    def stall_before(self, mark, direction):
+        """Stalls the direction when these bytes come up in the stream."""
+        def order():
+            self._marks[direction] = mark
+        self._do(order)
+
+    def flip(self, direction, after=0):
+        """Flips one bit, after so many more bytes."""
+        def order():
+            self._flips[direction] = after
         self._do(order)
 
     def _end(self):
@@ -200,6 +221,33 @@ class TcpRelay(_Half):
         elif known:
             self._selector.unregister(sock)
 
+    def _spoil(self, pipe, data):
+        """The bit that flip() asked for."""
+        after = self._flips.get(pipe.direction)
+        if after is None or not data:
+            return data
+        if after >= len(data):
+            self._flips[pipe.direction] = after - len(data)
+            return data
+        del self._flips[pipe.direction]
+        return data[:after] + bytes([data[after] ^ 0x10]) + data[after + 1:]
+
+    def _passable(self, pipe):
+        """How much of what waits may go on; stalls at a mark."""
+        mark = self._marks.get(pipe.direction)
+        if not mark:
+            return len(pipe.data)
+        at = pipe.data.find(mark)
+        if at == 0:
+            del self._marks[pipe.direction]
+            self.stalled.add(pipe.direction)
+        if at >= 0:
+            return at
+        for size in range(len(mark) - 1, 0, -1):
+            if pipe.data.endswith(mark[:size]):
+                return len(pipe.data) - size    # the rest may come yet
+        return len(pipe.data)
+
     def _move(self, pipe):
         """Reads and writes what goes without waiting."""
         if pipe.direction in self.stalled:
@@ -208,12 +256,12 @@ class TcpRelay(_Half):
             while not pipe.eof and len(pipe.data) < BUFFER:
                 data = pipe.source.recv(65536)
                 pipe.eof = not data
-                pipe.data += data
+                pipe.data += self._spoil(pipe, data)
         except BlockingIOError:
             pass
         try:
-            while pipe.data:
-                sent = pipe.target.send(pipe.data)
+            while passable := self._passable(pipe):
+                sent = pipe.target.send(pipe.data[:passable])
                 self.bytes[pipe.direction] += sent
                 del pipe.data[:sent]
         except BlockingIOError:
