@@ -66,7 +66,8 @@ class ConfigureCase(unittest.TestCase):
             shutil.copy(path, self.repo / 'hooks')
         write_tree(self.repo, {'hooks/main.hook': HOOK,
                                'ft/new.c': 'new\n',
-                               'ft/README.md': 'not for the tree\n'})
+                               'ft/README.md': 'not for the tree\n',
+                               'meson.build': "project('stand-in')\n"})
         write_tree(self.qemu, STAND_IN)
         self.run_script('hooks/hooks.py', 'record', f'--source={self.qemu}')
         self.environment = {}
