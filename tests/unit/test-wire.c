@@ -128,9 +128,10 @@ static void test_frame_corrupt(void)
     }
 }
 
-static void frame_refused(guint at, guint8 value, const char *expected)
+static void type_refused(FtFrameType type, guint at, guint8 value,
+                         const char *expected)
 {
-    FtFrame frame = frame_make(FT_FRAME_KEEPALIVE, 0);
+    FtFrame frame = frame_make(type, 0);
     guint8 header[FT_FRAME_HEADER_SIZE];
     const char *why = NULL;
 
@@ -138,6 +139,11 @@ static void frame_refused(guint at, guint8 value, const char *expected)
     header[at] = value;
     g_assert_false(ft_wire_frame_in(&frame, header, &why));
     g_assert_nonnull(strstr(why, expected));
+}
+
+static void frame_refused(guint at, guint8 value, const char *expected)
+{
+    type_refused(FT_FRAME_KEEPALIVE, at, value, expected);
 }
 
 static void test_frame_refused(void)
@@ -150,7 +156,8 @@ static void test_frame_refused(void)
     frame_refused(8, 1, "unknown flags");
     frame_refused(11, 0x80, "unknown flags");
     frame_refused(12, 1, "longer than");
-    frame_refused(40, 1, "reserved");
+    type_refused(FT_FRAME_ACK, 40, 1, "held");
+    type_refused(FT_FRAME_END, 43, 1, "held");
 }
 
 static void test_heartbeat(void)
