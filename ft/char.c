@@ -120,7 +120,7 @@ bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len)
     if (!guard) {
         return false;
     }
-    if (replay_mode == REPLAY_MODE_RECORD && ft_stream_started()) {
+    if (ft_stream_started()) {
         co = g_malloc(sizeof(*co) + len);
         co->output = (FtOutput) { .finish = char_finish, .size = len };
         co->guard = guard;

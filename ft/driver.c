@@ -203,6 +203,14 @@ static void timer_arm(FtTimer timer, guint delay_ms)
 
 /* --- log ---------------------------------------------------------------------- */
 
+/* How far outputs are behind the position, for the backup's gate. */
+static uint32_t held_before(uint64_t position)
+{
+    uint64_t left = MIN(ft_gate_left(), position);
+
+    return MIN(position - left, UINT32_MAX);
+}
+
 static void send_log(const FtAction *action)
 {
     FtFrame frame = { .type = FT_FRAME_LOG };
@@ -215,6 +223,7 @@ static void send_log(const FtAction *action)
     while (at < action->to) {
         frame.length = MIN(action->to - at, FT_FRAME_PAYLOAD_MAX);
         frame.position = at;
+        frame.held = held_before(at);
         g_byte_array_set_size(d.scratch, frame.length);
         ft_log_copy(&ft_driver_log, at, action->to, d.scratch->data,
                     frame.length);
@@ -342,6 +351,9 @@ static void carry_out(const FtAction *action)
         FtFrame frame = action->frame;
 
         frame.length = action->size;
+        if (frame.type == FT_FRAME_KEEPALIVE) {
+            frame.held = held_before(frame.position);
+        }
         ft_channel_send(&frame, action->data);
         break;
     }
@@ -519,7 +531,13 @@ static void on_frame(const FtFrame *frame, const uint8_t *payload)
         .data = payload,
         .size = frame->length,
     };
+    FtCoreStatus status;
 
+    ft_core_status(d.core, &status);
+    if (ft_wire_tells_held(frame->type) && status.role == FT_ROLE_BACKUP &&
+        status.session == frame->session) {
+        ft_gate_left_primary(frame->position - frame->held);
+    }
     feed(&event);
 }
 

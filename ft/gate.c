@@ -18,17 +18,24 @@ static struct {
     /* Protected by lock. */
     QSIMPLEQ_HEAD(, FtOutput) outputs;
     uint64_t open_to;           /* positions up to here may leave */
+    uint64_t left_primary;      /* backup: up to here they have left there */
     bool closed;
     FtGateStatus status;
 } gate;
+
+static bool is_dropped_locked(const FtOutput *output)
+{
+    return gate.closed ||
+        (output->replayed && output->position <= gate.left_primary);
+}
 
 /* The first output, if it need not wait any longer. */
 static FtOutput *first_ready_locked(void)
 {
     FtOutput *output = QSIMPLEQ_FIRST(&gate.outputs);
 
-    return output && (gate.closed || output->position <= gate.open_to)
-        ? output : NULL;
+    return output && (output->position <= gate.open_to ||
+                      is_dropped_locked(output)) ? output : NULL;
 }
 
 static FtOutput *take_first(bool *emit)
@@ -43,11 +50,11 @@ static FtOutput *take_first(bool *emit)
     QSIMPLEQ_REMOVE_HEAD(&gate.outputs, next);
     gate.status.held--;
     gate.status.held_bytes -= output->size;
-    *emit = !gate.closed;
-    if (gate.closed) {
-        gate.status.discarded++;
-    } else {
+    *emit = !is_dropped_locked(output);
+    if (*emit) {
         gate.status.released++;
+    } else {
+        gate.status.discarded++;
     }
     return output;
 }
@@ -75,6 +82,7 @@ void ft_gate_hold(FtOutput *output)
     bool ready;
 
     output->position = ft_stream_output_position();
+    output->replayed = replay_mode == REPLAY_MODE_PLAY;
     trace_ft_gate_hold(output->position, output->size);
     WITH_QEMU_LOCK_GUARD(&gate.lock) {
         QSIMPLEQ_INSERT_TAIL(&gate.outputs, output, next);
@@ -91,6 +99,7 @@ void ft_gate_begin(void)
 {
     QEMU_LOCK_GUARD(&gate.lock);
     gate.open_to = 0;
+    gate.left_primary = 0;
 }
 
 void ft_gate_release(uint64_t position)
@@ -99,6 +108,29 @@ void ft_gate_release(uint64_t position)
 
     WITH_QEMU_LOCK_GUARD(&gate.lock) {
         gate.open_to = position;
+        ready = first_ready_locked();
+    }
+    if (ready) {
+        qemu_bh_schedule(gate.bh);
+    }
+}
+
+uint64_t ft_gate_left(void)
+{
+    FtOutput *first;
+
+    QEMU_LOCK_GUARD(&gate.lock);
+    first = QSIMPLEQ_FIRST(&gate.outputs);
+    return first && first->position <= gate.open_to ? first->position - 1
+                                                    : gate.open_to;
+}
+
+void ft_gate_left_primary(uint64_t position)
+{
+    bool ready;
+
+    WITH_QEMU_LOCK_GUARD(&gate.lock) {
+        gate.left_primary = MAX(gate.left_primary, position);
         ready = first_ready_locked();
     }
     if (ready) {

@@ -21,6 +21,7 @@ struct FtOutput {
     /* Lets the output out, or only frees it when emit is false. */
     void (*finish)(FtOutput *output, bool emit);
     uint64_t position;
+    bool replayed;              /* made by a backup that follows */
     size_t size;
     QSIMPLEQ_ENTRY(FtOutput) next;
 };
@@ -38,6 +39,13 @@ void ft_gate_hold(FtOutput *output);
 void ft_gate_begin(void);
 /* Outputs up to position may leave; FT_POSITION_ALL: all, at once. */
 void ft_gate_release(uint64_t position);
+/*
+ * Primary: every output up to here has left.  Backup: tells it what the
+ * primary said.  What a backup replays is kept until the primary has let it
+ * out, so that a failover loses no output; it may repeat some (M8).
+ */
+uint64_t ft_gate_left(void);
+void ft_gate_left_primary(uint64_t position);
 /* Nothing leaves any more, ever. */
 void ft_gate_close(void);
 void ft_gate_status(FtGateStatus *status);

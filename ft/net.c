@@ -65,10 +65,11 @@ static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
 {
     FtNetGuard *guard = FT_NET_GUARD(nf);
 
-    if (replay_mode == REPLAY_MODE_RECORD && ft_stream_started()) {
+    if (ft_stream_started()) {
         if (sender != nf->netdev) {
             packet_hold(guard, flags, iov, iovcnt);
-        } else if (runstate_is_running()) {
+        } else if (replay_mode == REPLAY_MODE_RECORD &&
+                   runstate_is_running()) {
             replay_net_packet_event(guard->replay, flags, iov, iovcnt);
         }
     }

@@ -24,7 +24,7 @@ enum {
     FRAME_SESSION_AT = 16,              /* u64 */
     FRAME_GENERATION_AT = 24,           /* u64 */
     FRAME_POSITION_AT = 32,             /* u64 */
-    FRAME_ZERO_AT = 40,                 /* u32, 0 */
+    FRAME_HELD_AT = 40,                 /* u32 */
     FRAME_CRC_AT = 44,                  /* u32 */
 
     HEARTBEAT_MAGIC_AT = 0,             /* u32 */
@@ -141,6 +141,7 @@ static void frame_fields_out(const FtFrame *frame, guint8 *header)
     put64(header + FRAME_SESSION_AT, frame->session);
     put64(header + FRAME_GENERATION_AT, frame->generation);
     put64(header + FRAME_POSITION_AT, frame->position);
+    put32(header + FRAME_HELD_AT, frame->held);
 }
 
 static guint32 frame_crc(const guint8 *header, const void *payload,
@@ -190,6 +191,11 @@ static guint32 frame_flags_allowed(FtFrameType type)
     }
 }
 
+gboolean ft_wire_tells_held(FtFrameType type)
+{
+    return type == FT_FRAME_LOG || type == FT_FRAME_KEEPALIVE;
+}
+
 gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
                           const char **why)
 {
@@ -214,6 +220,7 @@ gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
     frame->session = get64(header + FRAME_SESSION_AT);
     frame->generation = get64(header + FRAME_GENERATION_AT);
     frame->position = get64(header + FRAME_POSITION_AT);
+    frame->held = get32(header + FRAME_HELD_AT);
     frame->crc = get32(header + FRAME_CRC_AT);
     if (frame->flags & ~frame_flags_allowed(frame->type)) {
         *why = "frame with unknown flags";
@@ -223,8 +230,9 @@ gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
         *why = "frame longer than its type allows";
         return FALSE;
     }
-    if (get32(header + FRAME_ZERO_AT) != 0) {
-        *why = "frame with a reserved field in use";
+    if (frame->held > frame->position ||
+        (frame->held && !ft_wire_tells_held(frame->type))) {
+        *why = "frame with a wrong count of held bytes";
         return FALSE;
     }
     return TRUE;

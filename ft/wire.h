@@ -48,6 +48,8 @@ typedef struct FtFrame {
     guint64 session;
     guint64 generation;
     guint64 position;
+    guint32 held;           /* LOG, KEEPALIVE: outputs up to position - held
+                               have left the primary */
     guint32 length;         /* payload bytes after the header */
     guint32 crc;            /* CRC32C of header (crc field 0) and payload */
 } FtFrame;
@@ -72,6 +74,8 @@ void ft_wire_frame_out(const FtFrame *frame, const void *payload,
  */
 gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
                           const char **why);
+/* Does a frame of this type have a meaningful held field? */
+gboolean ft_wire_tells_held(FtFrameType type);
 gboolean ft_wire_frame_check(const FtFrame *frame, const void *payload,
                              const char **why);
 

@@ -200,6 +200,10 @@ void ft_stream_put_control(FtControl code, const void *data, size_t size)
 uint64_t ft_stream_output_position(void)
 {
     g_assert(replay_mutex_locked());
+    if (engine_plays()) {
+        replay_account_executed_instructions();
+        return s.executed;
+    }
     if (!s.to_log) {
         return 0;
     }

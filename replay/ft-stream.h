@@ -64,8 +64,9 @@ uint64_t ft_stream_flush(void);
 /* Appends a control entry at the current instruction; replay mutex. */
 void ft_stream_put_control(FtControl code, const void *data, size_t size);
 /*
- * The position an output made now has to wait for.  Replay mutex.  The
- * transaction it is in is published soon: the vCPU is asked to leave.
+ * The position an output made now has to wait for; on a backup the same as
+ * it was on the primary.  Replay mutex.  The primary's transaction is
+ * published soon: the vCPU is asked to leave.
  */
 uint64_t ft_stream_output_position(void);
 
