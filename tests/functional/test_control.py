@@ -1,0 +1,390 @@
+#!/usr/bin/python3
+"""What an administrator does to a pair reaches both machines (M16, M27).
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import signal
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                os.pardir, 'lib'))
+
+from ftlib import rom  # noqa: E402
+from ftlib.process import wait_for  # noqa: E402
+from ftlib.qmp import QmpError  # noqa: E402
+from ftlib.rom import RomPair  # noqa: E402
+
+TAKEOVER_S = 5
+LOST = 4
+BEHIND = 'behind its backup\'s back'
+FOLLOWS = 'a backup follows its primary; give the command there'
+
+
+def run_state(machine):
+    return machine.qmp.command('query-status')['status']
+
+
+def wait_run_state(machine, state):
+    wait_for(lambda: run_state(machine) == state, 5,
+             f'{state} of {machine.process.name}', machine.process)
+
+
+def wait_equal(pair):
+    """Until the backup has executed all that the primary appended."""
+    def look():
+        status = pair.backup.query()
+        return status['executed'] >= pair.primary.query()['appended']
+    wait_for(look, 5, 'that the backup has executed all')
+
+
+class Pause(unittest.TestCase):
+    def test_backup_follows_stop_and_cont(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            for _ in range(3):
+                pair.primary.qmp.command('stop')
+                wait_run_state(pair.primary, 'paused')
+                wait_run_state(pair.backup, 'paused')
+                count = rom.last_count(pair.primary)
+                icount = pair.primary.query()['icount']
+                self.assertEqual(pair.backup.query()['icount'], icount)
+                pair.primary.qmp.command('cont')
+                wait_run_state(pair.backup, 'running')
+                rom.wait_count(pair.primary, count + 50)
+            rom.check_counter(rom.text(pair.primary))
+            self.assertEqual(pair.primary.query()['state'], 'protected')
+
+    def test_takeover_while_paused_stays_paused(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.primary.qmp.command('stop')
+            wait_run_state(pair.backup, 'paused')
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            self.assertEqual(run_state(pair.backup), 'paused')
+            icount = pair.backup.query()['icount']
+            self.assertEqual(pair.backup.query()['icount'], icount)
+            pair.backup.qmp.command('cont')
+            wait_run_state(pair.backup, 'running')
+            rom.wait_count(pair.backup, rom.last_count(pair.primary) + 100)
+            rom.check_counter(pair.history())
+
+    def test_paused_pair_loses_its_backup(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.primary.qmp.command('stop')
+            wait_run_state(pair.backup, 'paused')
+            pair.backup.process.kill()
+            pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+            self.assertEqual(run_state(pair.primary), 'paused')
+            pair.primary.qmp.command('cont')
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 100)
+            rom.check_counter(rom.text(pair.primary))
+
+    def test_started_paused(self):
+        """-S: the guest begins when it is told to."""
+        with RomPair('counter', extra=['-S']) as pair:
+            pair.protect()
+            for machine in (pair.primary, pair.backup):
+                self.assertNotEqual(run_state(machine), 'running')
+            pair.primary.qmp.command('cont')
+            rom.wait_count(pair.primary, 50)
+            wait_run_state(pair.backup, 'running')
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            rom.wait_count(pair.backup, rom.last_count(pair.primary) + 50)
+            rom.check_counter(pair.history())
+
+    def test_hmp_stop_and_cont(self):
+        with RomPair('counter-halt') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 20)
+            self.assertEqual(pair.primary.qmp.hmp('stop'), '')
+            wait_run_state(pair.backup, 'paused')
+            self.assertEqual(pair.primary.qmp.hmp('cont'), '')
+            wait_run_state(pair.backup, 'running')
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
+
+
+class Reset(unittest.TestCase):
+    def test_reset_by_qmp_reaches_both(self):
+        for guest in ('counter', 'counter-halt'):
+            with self.subTest(guest), RomPair(guest) as pair:
+                pair.protect()
+                rom.wait_count(pair.primary, 50)
+                self.assertEqual(pair.backup.query()['state'], 'protected')
+                for boot in (2, 3):
+                    pair.primary.qmp.command('system_reset')
+                    for machine in (pair.primary, pair.backup):
+                        event = machine.qmp.wait_event('RESET')
+                        self.assertFalse(event['data']['guest'])
+                    wait_for(lambda n=boot: rom.text(pair.primary).count(
+                        'counter 000030\r') == n, 10,
+                        'that the guest counts again', pair.primary.process)
+                pair.primary.qmp.command('x-ft-digest')
+                event = pair.backup.qmp.wait_event('FT_DIGEST')
+                self.assertTrue(event['data']['equal'])
+
+    def test_takeover_after_a_reset(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.primary.qmp.command('system_reset')
+            pair.backup.qmp.wait_event('RESET')
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            wait_for(lambda: 'counter 000300\r' in rom.text(pair.backup), 10,
+                     'that the backup counts on', pair.backup.process)
+
+    def test_guest_that_resets_itself(self):
+        with RomPair('reset') as pair:
+            pair.protect()
+
+            def boots(machine):
+                return [int(line.split()[1].split('=')[1])
+                        for line in rom.lines(rom.text(machine))]
+            wait_for(lambda: len(boots(pair.primary)) > 6, 20,
+                     'seven boots', pair.primary.process)
+            pair.backup.qmp.wait_event('RESET')
+            self.assertEqual(pair.backup.query()['state'], 'protected')
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            wait_for(lambda: len(boots(pair.backup)) > 4, 20,
+                     'five boots more', pair.backup.process)
+            known = boots(pair.primary)
+            new = boots(pair.backup)
+            self.assertEqual(known, list(range(1, len(known) + 1)))
+            self.assertIn(new[0], (known[-1], known[-1] + 1))
+            self.assertEqual(new, list(range(new[0], new[0] + len(new))))
+
+
+class End(unittest.TestCase):
+    def assert_both_end(self, pair, statuses=(0, 0)):
+        got = tuple(machine.process.wait(10)
+                    for machine in (pair.primary, pair.backup))
+        self.assertEqual(got, statuses,
+                         f'{pair.primary.process.errors()}\n'
+                         f'{pair.backup.process.errors()}')
+
+    def test_guest_powers_off(self):
+        with RomPair('poweroff') as pair:
+            pair.protect()
+            events = pair.backup.qmp
+            self.assert_both_end(pair)
+            self.assertIn('poweroff now', rom.text(pair.primary))
+            self.assertEqual(rom.text(pair.backup), '')
+            for machine in (pair.primary, pair.backup):
+                self.assertIn('ft: ended: ', machine.process.errors())
+            with self.assertRaises(Exception):
+                events.command('query-ft')
+
+    def test_power_off_loses_no_output(self):
+        with RomPair('poweroff') as pair:
+            pair.protect()
+            self.assert_both_end(pair)
+            seen = rom.lines(rom.text(pair.primary))
+            self.assertEqual(seen[-1], 'poweroff now')
+            self.assertEqual(seen[:-1], [f'poweroff in={n}' for n in
+                                         range(50, 0, -10)])
+
+    def test_quit_on_the_primary_ends_both(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.primary.qmp.command('quit')
+            self.assert_both_end(pair)
+            rom.check_counter(rom.text(pair.primary))
+
+    def test_sigterm_to_the_primary_ends_both(self):
+        with RomPair('counter-halt') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 20)
+            pair.primary.process.signal(signal.SIGTERM)
+            self.assert_both_end(pair)
+
+    def test_quit_while_paused_ends_both(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            pair.primary.qmp.command('stop')
+            wait_run_state(pair.backup, 'paused')
+            pair.primary.qmp.command('quit')
+            self.assert_both_end(pair)
+
+    def test_ended_backup_leaves_the_primary_alone(self):
+        for how in ('SIGTERM', 'quit'):
+            with self.subTest(how), RomPair('counter') as pair:
+                pair.protect()
+                rom.wait_count(pair.primary, 50)
+                if how == 'quit':
+                    pair.backup.qmp.command('quit')
+                else:
+                    pair.backup.process.signal(signal.SIGTERM)
+                self.assertEqual(pair.backup.process.wait(5), 0)
+                pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+                rom.wait_count(pair.primary,
+                               rom.last_count(pair.primary) + 50)
+                rom.check_counter(rom.text(pair.primary))
+
+    def test_end_alone_after_a_takeover(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            rom.wait_count(pair.backup, 50)
+            pair.backup.qmp.command('system_reset')
+            pair.backup.qmp.wait_event('RESET')
+            pair.backup.qmp.command('quit')
+            self.assertEqual(pair.backup.process.wait(5), 0)
+
+    def test_guest_powers_off_after_a_takeover(self):
+        with RomPair('poweroff') as pair:
+            pair.protect()
+            pair.primary.process.kill()
+            self.assertEqual(pair.backup.process.wait(10), 0)
+            self.assertIn('poweroff now', rom.text(pair.backup))
+
+    def test_end_before_a_backup_came(self):
+        with RomPair('counter') as pair:
+            pair.start_primary()
+            pair.primary.wait_state('connecting')
+            pair.primary.qmp.command('quit')
+            self.assertEqual(pair.primary.process.wait(5), 0)
+
+    def test_end_before_a_primary_came(self):
+        with RomPair('counter') as pair:
+            pair.start_backup()
+            pair.backup.wait_state('listening')
+            pair.backup.process.signal(signal.SIGTERM)
+            self.assertEqual(pair.backup.process.wait(5), 0)
+
+
+class Commands(unittest.TestCase):
+    def test_failover_by_either_side(self):
+        for side in ('primary', 'backup'):
+            with self.subTest(side), RomPair('counter') as pair:
+                pair.protect()
+                rom.wait_count(pair.primary, 50)
+                getattr(pair, side).qmp.command('ft-failover')
+                status = pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+                self.assertEqual(status['generation'], 2)
+                self.assertIn('"b", won generation 2', status['text'])
+                self.assertEqual(pair.primary.process.wait(10), LOST)
+                self.assertIn('"b" won generation 2',
+                              pair.primary.process.errors())
+                rom.wait_count(pair.backup,
+                               rom.last_count(pair.primary) + 100)
+                rom.check_counter(pair.history())
+
+    def test_stop_protecting(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            with self.assertRaisesRegex(QmpError, 'on the primary'):
+                pair.backup.qmp.command('ft-stop')
+            pair.primary.qmp.command('ft-stop')
+            status = pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+            self.assertEqual(status['reason'], 'unpaired')
+            self.assertEqual(status['lease'], {
+                'uri': f'dir:{pair.lease}', 'generation': 2, 'owner': 'a',
+                'partner': ''})
+            self.assertEqual(pair.backup.process.wait(5), 0)
+            self.assertIn('runs on alone', pair.backup.process.errors())
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 100)
+            rom.check_counter(rom.text(pair.primary))
+            with self.assertRaisesRegex(QmpError, 'alone already'):
+                pair.primary.qmp.command('ft-stop')
+            with self.assertRaisesRegex(QmpError, 'not protected'):
+                pair.primary.qmp.command('ft-failover')
+
+    def test_stop_waiting_for_a_backup(self):
+        with RomPair('counter') as pair:
+            pair.start_primary()
+            status = pair.primary.wait_state('connecting')
+            self.assertFalse(rom.text(pair.primary))
+            with self.assertRaisesRegex(QmpError, 'ft-stop'):
+                pair.primary.qmp.command('cont')
+            pair.primary.qmp.command('ft-stop')
+            status = pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+            self.assertEqual(status['generation'], 1)
+            rom.wait_count(pair.primary, 100)
+            rom.check_counter(rom.text(pair.primary))
+            pair.primary.qmp.command('stop')
+            wait_run_state(pair.primary, 'paused')
+            pair.primary.qmp.command('cont')
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
+
+    def test_refused_on_both(self):
+        """What would change the machine in no log entry."""
+        with RomPair('counter') as pair:
+            pair.protect()
+            for machine in (pair.primary, pair.backup):
+                for name, arguments in (
+                        ('device_add', {'driver': 'virtio-rng-pci'}),
+                        ('device_del', {'id': 'x'}),
+                        ('migrate', {'uri': 'tcp:127.0.0.1:1'}),
+                        ('inject-nmi', {}),
+                        ('object-add', {'qom_type': 'iothread', 'id': 'i'}),
+                        ('block_resize', {'device': 'x', 'size': 512}),
+                        ('qom-set', {'path': '/', 'property': 'x',
+                                     'value': 1})):
+                    with self.subTest(name, side=machine.node):
+                        with self.assertRaisesRegex(QmpError, BEHIND):
+                            machine.qmp.command(name, **arguments)
+                for line in ('device_add virtio-rng-pci', 'migrate tcp:x:1',
+                             'set_link x off', 'savevm x', 'nmi',
+                             'object_add iothread,id=i'):
+                    with self.subTest(line, side=machine.node):
+                        self.assertIn(BEHIND, machine.qmp.hmp(line))
+                self.assertEqual(machine.query()['state'], 'protected')
+            count = rom.last_count(pair.primary)
+            rom.wait_count(pair.primary, count + 50)
+
+    def test_refused_on_the_backup(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            for name in ('stop', 'cont', 'system_reset', 'system_powerdown'):
+                with self.subTest(name):
+                    with self.assertRaisesRegex(QmpError, FOLLOWS):
+                        pair.backup.qmp.command(name)
+                    self.assertIn(FOLLOWS, pair.backup.qmp.hmp(name))
+            with self.assertRaisesRegex(QmpError, 'give the command there'):
+                pair.backup.qmp.command('x-ft-digest')
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
+            wait_equal_state(self, pair)
+
+    def test_primary_only_commands_work_after_a_takeover(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            pair.backup.qmp.command('stop')
+            wait_run_state(pair.backup, 'paused')
+            pair.backup.qmp.command('cont')
+            self.assertEqual(pair.backup.qmp.hmp('stop'), '')
+            self.assertEqual(pair.backup.qmp.hmp('cont'), '')
+            rom.wait_count(pair.backup, rom.last_count(pair.backup) + 50)
+
+    def test_without_ft(self):
+        with RomPair('counter') as pair:
+            pair.start_plain()
+            with self.assertRaisesRegex(QmpError, 'without -ft'):
+                pair.primary.query()
+            self.assertIn('without -ft', pair.primary.qmp.hmp('info ft'))
+
+
+def wait_equal_state(test, pair):
+    """Both still follow one log, instruction for instruction."""
+    pair.primary.qmp.command('x-ft-digest')
+    event = pair.backup.qmp.wait_event('FT_DIGEST')
+    test.assertTrue(event['data']['equal'])
+
+
+if __name__ == '__main__':
+    unittest.main()
