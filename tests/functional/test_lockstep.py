@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+"""Both machines are in the same state at the same instruction (M2, M25).
+
+x-ft-digest makes the primary hash its CPU and memory; the backup does the
+same where its replay comes to that point of the log, and says FT_DIGEST.
+Host load makes the two run at different speeds.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
+sys.path.insert(0, os.path.join(HERE, os.pardir, 'roms'))
+
+import network_peer as net  # noqa: E402
+from ftlib import rom  # noqa: E402
+from ftlib.process import wait_for  # noqa: E402
+from ftlib.qmp import QmpError  # noqa: E402
+from ftlib.rom import RomPair  # noqa: E402
+
+DIGESTS = 5
+GUEST_MAC = bytes.fromhex(rom.MAC.replace(':', ''))
+
+
+class Load:
+    """Takes most of one CPU, in turns: both QEMUs are slowed unevenly."""
+
+    def __enter__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, '-c', 'import time\n'
+             'while True:\n'
+             '    end = time.monotonic() + .03\n'
+             '    while time.monotonic() < end: pass\n'
+             '    time.sleep(.01)\n'])
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+
+
+class Lockstep(unittest.TestCase):
+    def assert_equal_digests(self, pair, between, count=DIGESTS):
+        """between(i) is done before each digest."""
+        seen = set()
+        for number in range(count):
+            between(number)
+            mine = pair.primary.qmp.command('x-ft-digest', timeout=20)
+            event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=20)
+            theirs = event['data']['digest']
+            self.assertTrue(event['data']['equal'])
+            for key in ('icount', 'cpu', 'ram'):
+                self.assertEqual(mine[key], theirs[key])
+            self.assertGreater(mine['icount'], 0)
+            self.assertGreater(mine['position'], 0)
+            seen.add((mine['cpu'], mine['ram']))
+        # A guest that runs has another state each time; equal digests of
+        # nothing would not show anything.
+        self.assertEqual(len(seen), count)
+        for machine in (pair.primary, pair.backup):
+            self.assertEqual(machine.query()['state'], 'protected')
+
+    def assert_equal_while_lines_come(self, pair, lines):
+        def printed():
+            return len(rom.lines(rom.text(pair.primary)))
+
+        def more(_):
+            before = printed()
+            wait_for(lambda: printed() >= before + lines, 30,
+                     'more lines of the guest', pair.primary.process)
+        self.assert_equal_digests(pair, more)
+
+    def test_busy_counter(self):
+        with Load(), RomPair('counter') as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 60)
+
+    def test_idle_counter(self):
+        with Load(), RomPair('counter-halt') as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 25)
+
+    def test_clocks(self):
+        with Load(), RomPair('time') as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 4)
+            self.assertNotIn('BACKWARDS', rom.text(pair.primary))
+
+    def test_disk(self):
+        with Load(), RomPair('disk', disk=True) as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 3)
+            self.assertIn('errors=0', rom.text(pair.primary))
+            self.assertNotIn('ERROR', rom.text(pair.primary))
+
+    def test_guest_that_resets_itself(self):
+        with Load(), RomPair('reset') as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 2)
+
+    def test_paused(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 30)
+            pair.primary.qmp.command('stop')
+            pair.primary.qmp.command('x-ft-digest')
+            event = pair.backup.qmp.wait_event('FT_DIGEST')
+            self.assertTrue(event['data']['equal'])
+
+    def test_serial_input(self):
+        chardev = 'socket,id=s0,path=serial,server=on,wait=off'
+        with Load(), RomPair('serial-echo', serial=chardev) as pair:
+            pair.protect()
+            line = SerialLine(pair.primary)
+            self.addCleanup(line.close)
+            line.wait('serial ready')
+            seed = random.SystemRandom().randrange(1 << 32)
+            print(f'# seed {seed}')
+            rng = random.Random(seed)
+
+            def talk(_):
+                for _ in range(5):
+                    word = ''.join(rng.choices('abcdefgh 0123456789', k=30))
+                    line.send(word.strip() + '\r')
+                    line.wait(word.strip().upper())
+            self.assert_equal_digests(pair, talk)
+
+    def test_network_input(self):
+        with Load(), EchoPair() as pair:
+            pair.protect()
+            pair.wait_ready()
+            seed = random.SystemRandom().randrange(1 << 32)
+            print(f'# seed {seed}')
+            rng = random.Random(seed)
+
+            def packets(_):
+                for _ in range(20):
+                    pair.echo(rng.randbytes(rng.randrange(1, 1400)))
+            self.assert_equal_digests(pair, packets)
+            self.assertFalse(pair.heard_from_backup())
+
+    def test_only_a_running_primary_can_be_digested(self):
+        with RomPair('counter') as pair:
+            pair.start_primary()
+            pair.primary.wait_state('connecting')
+            with self.assertRaisesRegex(QmpError, 'whose guest runs'):
+                pair.primary.qmp.command('x-ft-digest')
+
+
+class SerialLine:
+    """The other end of a machine's serial port."""
+
+    def __init__(self, machine):
+        path = os.path.join(machine.directory, 'serial')
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(20)
+        self._socket.connect(path)
+        self.text = ''
+
+    def send(self, text):
+        self._socket.sendall(text.encode('ascii'))
+
+    def wait(self, text):
+        start = len(self.text)
+        while text not in self.text[max(0, start - len(text)):]:
+            data = self._socket.recv(4096)
+            assert data, f'closed before {text!r}'
+            self.text += data.decode('ascii')
+
+    def close(self):
+        self._socket.close()
+
+
+class EchoPair(RomPair):
+    """echo.rom; each side's cable ends in a datagram socket of ours."""
+
+    def __init__(self, **rest):
+        netdev = ('dgram,id=n0,local.type=unix,local.path=net,'
+                  'remote.type=unix,remote.path=peer')
+        super().__init__('echo', extra=rom.network_options(netdev), **rest)
+        self.ends = {}
+        for node in ('a', 'b'):
+            end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            end.settimeout(20)
+            end.bind(os.path.join(self.directory, node, 'peer'))
+            self.ends[node] = end
+
+    def wait_ready(self):
+        wait_for(lambda: 'echo ready' in rom.text(self.primary), 20,
+                 'that the guest is ready', self.primary.process)
+
+    def send(self, frame, node='a'):
+        self.ends[node].sendto(frame, os.path.join(self.directory, node,
+                                                   'net'))
+
+    def echo(self, data, node='a'):
+        """Sends data to the guest's echo port, until it comes back."""
+        self.send(net.udp(GUEST_MAC, 7, data), node)
+        while True:
+            frame = self.ends[node].recv(65536)
+            if frame[12:14] == b'\x08\x00' and frame[23] == net.UDP:
+                if net.Udp(frame).data == data:
+                    return frame
+
+    def heard_from_backup(self):
+        """What the backup sent, which must not send."""
+        frames = []
+        self.ends['b'].setblocking(False)
+        try:
+            while True:
+                frames.append(self.ends['b'].recv(65536))
+        except BlockingIOError:
+            pass
+        self.ends['b'].settimeout(20)
+        return frames
+
+    def close(self):
+        super().close()
+        for end in self.ends.values():
+            end.close()
+
+
+if __name__ == '__main__':
+    unittest.main()
