@@ -42,6 +42,13 @@ class Repository(unittest.TestCase):
                 with self.subTest(f'{path.relative_to(ROOT)}: {target}'):
                     self.assertTrue((path.parent / target).exists())
 
+    def test_each_page_of_docs_is_listed(self):
+        listed = (ROOT / 'docs' / 'README.md').read_text()
+        for path, _ in texts({'.md'}):
+            if path.parent == ROOT / 'docs' and path.name != 'README.md':
+                with self.subTest(path.name):
+                    self.assertIn(f']({path.name})', listed)
+
 
 if __name__ == '__main__':
     unittest.main()
