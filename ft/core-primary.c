@@ -256,7 +256,8 @@ static void hello_frame(FtCore *core, const FtEvent *event)
         ft_core_bad_frame(core, "a HELLO that is no list of lines");
     } else if (text) {
         ft_core_keep(core, text);
-        ft_core_send(core, FT_FRAME_REFUSE, 0, 0, text, strlen(text));
+        ft_core_send(core, FT_FRAME_REFUSE, 0, 0, text,
+                     MIN(strlen(text), FT_REASON_MAX));
         back_to_connecting(core, FT_REASON_PEER_DIFFERS, text);
     } else {
         ft_core_set_state(core, FT_STATE_PAIRING, FT_REASON_PEER_CONNECTED,
