@@ -166,6 +166,25 @@ void sim_check_release(Sim *sim, SimNode *node, guint64 position)
     }
 }
 
+gboolean sim_is_output(guint64 state)
+{
+    return state % 5 < 2;
+}
+
+/* 4: outputs leave in order, so none before this one may be missing. */
+static void check_missing(Sim *sim, SimNode *node, SimBoot *boot, guint entry)
+{
+    for (; boot->seen_all < entry; boot->seen_all++) {
+        if (sim_is_output(g_array_index(node->chain, guint64,
+                                        boot->seen_all)) &&
+            !g_array_index(boot->seen, guint64, boot->seen_all)) {
+            sim_violate(sim, 4, "%s emits output %u, and the world never saw "
+                        "%u", node->name, entry, boot->seen_all);
+            return;
+        }
+    }
+}
+
 /* The output of this entry leaves the machine. */
 void sim_check_emit(Sim *sim, SimNode *node, guint entry)
 {
@@ -186,6 +205,7 @@ void sim_check_emit(Sim *sim, SimNode *node, guint entry)
     if (boot->seen->len <= entry) {
         g_array_set_size(boot->seen, entry + 1);
     }
+    check_missing(sim, node, boot, entry);
     seen = &g_array_index(boot->seen, guint64, entry);
     if (*seen && *seen != state) {
         sim_violate(sim, 4, "output %u of %s differs from what the world saw",

@@ -25,6 +25,8 @@ const SimMutationInfo sim_mutations[SIM_MUTATION__MAX] = {
         "the backup executes half a transaction" },
     [SIM_MUTATION_UNLOGGED_INPUT] = { "unlogged-input", I(4),
         "now and then the backup gets an input that was not logged" },
+    [SIM_MUTATION_DROP_HELD] = { "drop-held", I(4),
+        "the backup forgets outputs that the primary had not let out" },
     [SIM_MUTATION_UNGATE_EARLY] = { "ungate-early", I(4) | I(1),
         "a primary that suspects its backup stops holding outputs" },
     [SIM_MUTATION_IGNORE_HALT] = { "ignore-halt", I(1) | I(4),

@@ -165,6 +165,9 @@ static void packet_deliver(Sim *sim, SimNode *node, const SimPacket *packet)
     if (sim->mutation == SIM_MUTATION_HALF_TRANSACTION) {
         frame.flags &= ~FT_FRAME_MORE;
     }
+    if (ft_wire_tells_held(frame.type) && node->state == FT_STATE_PROTECTED) {
+        node->left = MAX(node->left, frame.position - frame.held);
+    }
     sim_node_event(sim, node, &(FtEvent) {
         .type = FT_EVENT_FRAME, .frame = &frame, .data = payload,
         .size = frame.length });

@@ -114,7 +114,7 @@ static void emit(Sim *sim, SimNode *node, guint64 position)
            ((guint64)node->emit_next + 1) * SIM_ENTRY <= position) {
         guint64 state = g_array_index(node->chain, guint64, node->emit_next);
 
-        if (state % 5 < 2) {
+        if (sim_is_output(state)) {
             sim_check_emit(sim, node, node->emit_next);
         }
         node->emit_next++;
@@ -134,7 +134,7 @@ static void log_begin(Sim *sim, SimNode *node)
     }
     g_byte_array_set_size(node->log, 0);
     g_array_set_size(node->chain, 0);
-    node->committed = node->released = 0;
+    node->committed = node->released = node->left = 0;
     node->emit_next = 0;
 }
 
@@ -143,6 +143,12 @@ static void start_guest(Sim *sim, SimNode *node)
     node->guest = TRUE;
     sim_boot_of(sim, node)->started = TRUE;
     sim_later(sim, SIM_MS, SIM_EXECUTE, node, 0, 0, NULL);
+}
+
+/* How far outputs are behind a position: for the backup's gate. */
+static guint32 held_before(const SimNode *node, guint64 position)
+{
+    return position - MIN((guint64)node->emit_next * SIM_ENTRY, position);
 }
 
 /* Any bytes make a frame; a transaction ends where APPENDED said so. */
@@ -159,6 +165,7 @@ static void send_log(Sim *sim, SimNode *node, guint64 from, guint64 to)
             .session = status.session,
             .generation = status.generation,
             .position = from,
+            .held = held_before(node, from),
             .length = n,
         };
 
@@ -195,8 +202,9 @@ static void release(Sim *sim, SimNode *node, guint64 position)
     if (position == FT_POSITION_ALL) {
         node->ungated = TRUE;
         if (node->role == FT_ROLE_BACKUP) {
-            /* What it passed as a backup was discarded. */
-            node->emit_next = node->chain->len;
+            /* What the primary had not let out leaves now. */
+            node->emit_next = sim->mutation == SIM_MUTATION_DROP_HELD
+                              ? node->chain->len : node->left / SIM_ENTRY;
             node->live = TRUE;
         }
     } else {
@@ -259,6 +267,20 @@ static void process_ends(Sim *sim, SimNode *node, FtActionType how)
     node->life++;
 }
 
+static void send_frame(Sim *sim, SimNode *node, const FtAction *action)
+{
+    FtFrame frame = action->frame;
+
+    if (frame.type == FT_FRAME_ACK && node->boot >= 0) {
+        SimBoot *boot = sim_boot_of(sim, node);
+
+        boot->acknowledged = MAX(boot->acknowledged, frame.position);
+    } else if (frame.type == FT_FRAME_KEEPALIVE) {
+        frame.held = held_before(node, frame.position);
+    }
+    sim_net_send(sim, node, &frame, action->data);
+}
+
 static void act(Sim *sim, SimNode *node, const FtAction *action)
 {
     switch (action->type) {
@@ -272,13 +294,7 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
         sim_net_close(sim, node, SIM_CLOSE_END);
         break;
     case FT_ACTION_SEND:
-        if (action->frame.type == FT_FRAME_ACK && node->boot >= 0) {
-            SimBoot *boot = sim_boot_of(sim, node);
-
-            boot->acknowledged = MAX(boot->acknowledged,
-                                     action->frame.position);
-        }
-        sim_net_send(sim, node, &action->frame, action->data);
+        send_frame(sim, node, action);
         break;
     case FT_ACTION_SEND_LOG:
         send_log(sim, node, action->from, action->to);

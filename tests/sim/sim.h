@@ -43,6 +43,7 @@ typedef enum SimMutation {
     SIM_MUTATION_SKIP_DRAIN,
     SIM_MUTATION_HALF_TRANSACTION,
     SIM_MUTATION_UNLOGGED_INPUT,
+    SIM_MUTATION_DROP_HELD,
     SIM_MUTATION_UNGATE_EARLY,
     SIM_MUTATION_IGNORE_HALT,
     SIM_MUTATION_PAIR_BY_MESSAGE,
@@ -87,6 +88,7 @@ typedef struct SimEvent {
 typedef struct SimBoot {
     GArray *seen;               /* by entry: the output the world saw, or 0 */
     gint64 seen_last;           /* the highest such entry, -1: none */
+    guint seen_all;             /* no output before this entry is missing */
     guint64 held;               /* the backup holds so much of the log */
     guint64 acknowledged;       /* and said so, up to here */
     GHashTable *ends;           /* log positions where a transaction ends */
@@ -127,6 +129,7 @@ typedef struct SimNode {
     guint64 committed;          /* B: may be executed */
     guint64 released;
     guint emit_next;            /* entry */
+    guint64 left;               /* B: outputs up to here have left P */
     guint64 drain_to;
 } SimNode;
 
@@ -232,6 +235,7 @@ SimBoot *sim_boot_of(Sim *sim, const SimNode *node);
 void sim_violate(Sim *sim, guint invariant, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
 void sim_check_state(Sim *sim, SimNode *node, FtState old);
+gboolean sim_is_output(guint64 state);
 void sim_check_emit(Sim *sim, SimNode *node, guint entry);
 void sim_check_release(Sim *sim, SimNode *node, guint64 position);
 void sim_check_exit(Sim *sim, SimNode *node);
