@@ -78,6 +78,30 @@ class RomPair(Pair):
         for machine in (self.primary, self.backup):
             machine.wait_state('protected')
 
+    def start_machine(self, name, ft, words=None):
+        """One more machine, in a directory of its own name.
+
+        words: other options than the pair's.
+        """
+        os.makedirs(os.path.join(self.directory, name), exist_ok=True)
+        usual = self._options
+        self._options = words or usual
+        try:
+            return self._start(name, ft)
+        finally:
+            self._options = usual
+
+    def start_other_primary(self, name, words=None, node=None, extra=''):
+        """As start_primary(), by another machine; new=on has to be said."""
+        return self.start_machine(
+            name, f'primary,peer=127.0.0.1:{self.peer_port},'
+            f'lease=dir:{self.lease},node={node or name}{extra}', words)
+
+    def start_other_backup(self, name, port, words=None, node=None):
+        return self.start_machine(
+            name, f'backup,listen=127.0.0.1:{port},'
+            f'lease=dir:{self.lease},node={node or name}', words)
+
     def history(self):
         """What the world read on the serial line, both sides joined."""
         return join(text(self.primary), text(self.backup))
