@@ -306,9 +306,7 @@ static void refuse(QIOChannelSocket *sioc, const char *why)
 static void accepted(QIONetListener *listener, QIOChannelSocket *sioc,
                      gpointer data)
 {
-    const char *why = ch.sioc ? "this backup has a primary already; start "
-                                "another backup for another VM"
-                              : ch.ops->refuse();
+    const char *why = ch.ops->refuse();
 
     if (why) {
         refuse(sioc, why);

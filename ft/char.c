@@ -6,10 +6,12 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
+#include "qemu/bitops.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "chardev/char.h"
 #include "chardev/char-fe.h"
+#include "chardev/chardev-internal.h"
 #include "hw/qdev-core.h"
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
@@ -22,6 +24,8 @@
 
 /* A backend that does not take its bytes is tried again after this. */
 #define RETRY_MS 5
+/* What the guest wrote last is worth waiting for when the VM ends. */
+#define LAST_TRIES 100
 /* What a backend may leave lying before bytes are lost, with a warning. */
 #define PENDING_MAX (64 * MiB)
 
@@ -59,6 +63,22 @@ static void backend_write(void *opaque)
     if (guard->pending->len) {
         timer_mod(guard->retry,
                   qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + RETRY_MS);
+    }
+}
+
+void ft_char_flush(void)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, guards);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        FtCharGuard *guard = value;
+
+        for (int i = 0; guard->pending->len && i < LAST_TRIES; i++) {
+            g_usleep(RETRY_MS * 1000);
+            backend_write(guard);
+        }
     }
 }
 
@@ -188,8 +208,23 @@ static bool guard_property(DeviceState *dev, const Property *prop,
     return true;
 }
 
+/* What no device has, a qtest or a monitor, is not the guest's. */
+static int leave_others(Object *obj, void *opaque)
+{
+    Chardev *chr = CHARDEV(obj);
+
+    if (!ft_char_guards(chr)) {
+        clear_bit(QEMU_CHAR_FEATURE_REPLAY, chr->features);
+    }
+    return 0;
+}
+
 bool ft_char_guard_all(Error **errp)
 {
     guards = g_hash_table_new(NULL, NULL);
-    return ft_devices_foreach_property(guard_property, NULL, errp);
+    if (!ft_devices_foreach_property(guard_property, NULL, errp)) {
+        return false;
+    }
+    object_child_foreach(get_chardevs_root(), leave_others, NULL);
+    return true;
 }

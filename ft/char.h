@@ -12,5 +12,7 @@
 
 /* Guards them all.  False: *errp names one that can't be protected. */
 bool ft_char_guard_all(Error **errp);
+/* The VM ends: gives backends a last, bounded time to take their bytes. */
+void ft_char_flush(void);
 
 #endif

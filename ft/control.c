@@ -17,6 +17,7 @@
 #include "system/runstate.h"
 #include "system/runstate-action.h"
 #include "system/system.h"
+#include "char.h"
 #include "control.h"
 #include "disk.h"
 #include "driver.h"
@@ -62,10 +63,19 @@ static const char *const primary_only[] = {
     "ringbuf-write",
 };
 
-static bool name_is_in(const char *name, const char *const *list, int n)
+/* A command of the human monitor may have aliases: "stop|s". */
+static bool is_command(const char *names, const char *command)
+{
+    size_t len = strlen(command);
+
+    return !strncmp(names, command, len) &&
+        (names[len] == 0 || names[len] == '|');
+}
+
+static bool name_is_in(const char *names, const char *const *list, int n)
 {
     for (int i = 0; i < n; i++) {
-        if (!strcmp(name, list[i])) {
+        if (is_command(names, list[i])) {
             return true;
         }
     }
@@ -123,7 +133,7 @@ bool ft_control_hmp_refused(Monitor *mon, const char *name)
                        "command there\n", name);
         return true;
     }
-    if (!strcmp(name, "cont") && !ft_stream_started()) {
+    if (is_command(name, "cont") && !ft_stream_started()) {
         monitor_printf(mon, "cont: the guest begins when the backup is there "
                        "(info ft)\n");
         return true;
@@ -260,6 +270,8 @@ int ft_control_shutdown(int cause)
 
 void ft_control_allow_exit(void)
 {
+    ft_gate_flush();
+    ft_char_flush();
     control.exit_allowed = true;
     qemu_notify_event();
 }

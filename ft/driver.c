@@ -488,7 +488,7 @@ static const char *on_refuse(void)
 
     ft_core_status(d.core, &status);
     return status.state == FT_STATE_LISTENING ? NULL :
-        "this backup is not waiting for a primary";
+        "peer-busy: this backup is paired with another primary";
 }
 
 static void feed_text(FtEventType type, const char *text)

@@ -59,7 +59,7 @@ static FtOutput *take_first(bool *emit)
     return output;
 }
 
-static void gate_bh(void *opaque)
+void ft_gate_flush(void)
 {
     FtOutput *output;
     bool emit;
@@ -68,6 +68,11 @@ static void gate_bh(void *opaque)
         trace_ft_gate_release(output->position, output->size, emit);
         output->finish(output, emit);
     }
+}
+
+static void gate_bh(void *opaque)
+{
+    ft_gate_flush();
 }
 
 void ft_gate_init(void)

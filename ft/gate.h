@@ -46,6 +46,8 @@ void ft_gate_release(uint64_t position);
  */
 uint64_t ft_gate_left(void);
 void ft_gate_left_primary(uint64_t position);
+/* Main thread: lets out at once what may leave. */
+void ft_gate_flush(void);
 /* Nothing leaves any more, ever. */
 void ft_gate_close(void);
 void ft_gate_status(FtGateStatus *status);

@@ -29,6 +29,19 @@ typedef struct Job {
 static GAsyncQueue *jobs;
 static QEMUBH *bh;
 
+/* A primary that is refused tries again and again: say it once. */
+static bool is_news(const Job *job)
+{
+    static char *last[FT_STATE__MAX];
+
+    if (!g_strcmp0(last[job->state], job->text)) {
+        return false;
+    }
+    g_free(last[job->state]);
+    last[job->state] = g_strdup(job->text);
+    return true;
+}
+
 static void report_state(const Job *job)
 {
     qapi_event_send_ft_state(job->role == FT_ROLE_PRIMARY
@@ -37,7 +50,9 @@ static void report_state(const Job *job)
                              (FtInfoState)job->state,
                              ft_core_reason_name(job->reason), job->text,
                              job->generation);
-    info_report("ft: %s: %s", ft_core_state_name(job->state), job->text);
+    if (is_news(job)) {
+        info_report("ft: %s: %s", ft_core_state_name(job->state), job->text);
+    }
 }
 
 static int exit_status(FtReason reason)
