@@ -42,7 +42,7 @@ char *ft_core_clean_text(const guint8 *data, gsize size)
     return g_strchomp(text);
 }
 
-static gboolean node_valid(const char *node)
+gboolean ft_core_node_valid(const char *node)
 {
     if (!*node || strlen(node) >= FT_NODE_MAX) {
         return FALSE;
@@ -128,7 +128,7 @@ char *ft_core_hello_compare(FtCore *core, const guint8 *data, gsize size,
     ours = g_strsplit(core->hello, "\n", -1);
     theirs = g_strsplit(payload, "\n", -1);
     node = line_value(theirs, "node", strlen("node"));
-    *bad = !node || !node_valid(node);
+    *bad = !node || !ft_core_node_valid(node);
     if (!*bad) {
         text = compare_lines(core, ours, theirs, node);
         g_strlcpy(core->peer_node, node, FT_NODE_MAX);

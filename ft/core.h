@@ -203,6 +203,9 @@ void ft_core_status(const FtCore *core, FtCoreStatus *status);
 gboolean ft_core_can(const FtCore *core, FtEventType command,
                      const char **why);
 
+/* A node's name: printable, no quotation marks, fits FT_NODE_MAX. */
+gboolean ft_core_node_valid(const char *node);
+
 const char *ft_core_state_name(FtState state);    /* "protected" */
 const char *ft_core_reason_name(FtReason reason); /* "peer-closed" */
 /* One sentence for a person, with the next step where there is one. */

@@ -53,18 +53,19 @@ bool ft_devices_foreach_property(FtPropertyFn *fn, void *opaque, Error **errp)
                                            &walk);
 }
 
-/* Device types, or prefixes that end in '*'. */
+/* Types of devices, or patterns of them. */
 static const char *const protectable[] = {
+    /* the board */
     "*-x86_64-cpu", "apic", "ioapic", "i440FX-pcihost", "i440FX", "PIIX3",
-    "piix3-ide", "PIIX4_PM", "i8257", "isa-pit", "isa-i8259", "mc146818rtc",
-    "hpet", "isa-pcspk", "i8042", "port92", "vmport", "vmmouse",
-    "ps2-kbd", "ps2-mouse", "isa-serial", "isa-debugcon", "serial",
-    "isa-parallel", "isa-fdc", "floppy", "isa-debug-exit", "VGA",
-    "fw_cfg_io", "kvmvapic", "smbus-eeprom", "ide-cd", "pcspk",
-    "virtio-blk-pci*", "virtio-blk-device", "virtio-net-pci*",
-    "virtio-net-device", "virtio-pci-bus", "acpi-*", "irq", "or-irq",
-    "split-irq", "pc-dimm-none", "vmgenid", "pvpanic", "pci-bridge-none",
-    "rtc", "ich9-none", "sysbus-none", "clock",
+    "PIIX4_PM", "i8257", "isa-pit", "isa-i8259", "mc146818rtc", "hpet",
+    "isa-pcspk", "i8042", "port92", "vmport", "vmmouse", "ps2-kbd",
+    "ps2-mouse", "fw_cfg_io", "smbus-eeprom", "VGA",
+    /* with no medium in them */
+    "piix3-ide", "ide-cd", "isa-fdc", "floppy", "isa-parallel",
+    /* what a guest works with */
+    "isa-serial", "serial", "isa-debugcon", "isa-debug-exit",
+    "virtio-blk-pci*", "virtio-blk-device",
+    "virtio-net-pci*", "virtio-net-device",
 };
 
 static bool is_protectable(const char *type)
@@ -135,6 +136,11 @@ static bool check_netdev(NetClientState *nc, Error **errp)
     case NET_CLIENT_DRIVER_DGRAM:
     case NET_CLIENT_DRIVER_SOCKET:
         break;
+    case NET_CLIENT_DRIVER_HUBPORT:
+        error_setg(errp, "the network is a hub (QEMU's default, or -net); "
+                   "write -nic none, or -netdev with -device "
+                   "virtio-net-pci");
+        return false;
     default:
         error_setg(errp, "netdev '%s' is of type %s; use tap, stream, dgram, "
                    "socket or user", nc->name,

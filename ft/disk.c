@@ -362,7 +362,7 @@ static bool visit_property(DeviceState *dev, const Property *prop,
     if (!*blk || !blk_bs(*blk)) {
         return true;
     }
-    return f->fn(dev->canonical_path, *blk, f->opaque, errp);
+    return f->fn(dev, *blk, f->opaque, errp);
 }
 
 bool ft_disk_foreach(FtDiskFn *fn, void *opaque, Error **errp)
@@ -372,14 +372,36 @@ bool ft_disk_foreach(FtDiskFn *fn, void *opaque, Error **errp)
     return ft_devices_foreach_property(visit_property, &f, errp);
 }
 
-static bool guard_disk(const char *path, BlockBackend *blk, void *opaque,
+static bool check_disk(DeviceState *dev, BlockBackend *blk, Error **errp)
+{
+    const char *type = object_get_typename(OBJECT(dev));
+
+    if (strcmp(type, "virtio-blk-device")) {
+        error_setg(errp, "a medium in device '%s' can't be protected; use "
+                   "virtio-blk (-drive if=virtio,...)", type);
+        return false;
+    }
+    if (bdrv_get_flags(blk_bs(blk)) & BDRV_O_TEMPORARY) {
+        error_setg(errp, "disk '%s' has snapshot=on: what the guest writes "
+                   "would be gone at the next start; leave it out",
+                   blk_name(blk));
+        return false;
+    }
+    return true;
+}
+
+static bool guard_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
                        Error **errp)
 {
     int *count = opaque;
     BlockDriverState *bs = blk_bs(blk);
-    QDict *options = qdict_new();
     g_autofree char *name = g_strdup_printf("ft-disk-guard-%d", (*count)++);
+    QDict *options;
 
+    if (!check_disk(dev, blk, errp)) {
+        return false;
+    }
+    options = qdict_new();
     qdict_put_str(options, "driver", "ft-disk-guard");
     qdict_put_str(options, "node-name", name);
     qdict_put_str(options, "file", bdrv_get_node_name(bs));

@@ -12,6 +12,9 @@
 #ifndef FT_DISK_H
 #define FT_DISK_H
 
+#include "hw/qdev-core.h"
+#include "system/block-backend.h"
+
 /* Called when this side's disk failed and the primary's did not. */
 typedef void FtDiskFailFn(const char *why);
 
@@ -20,7 +23,7 @@ bool ft_disk_guard_all(FtDiskFailFn *fail, Error **errp);
 /* Backup: the primary's request id failed with ret (-errno). */
 void ft_disk_set_result(uint64_t id, int ret);
 /* The disks, for the identity of the pair: called for each. */
-typedef bool FtDiskFn(const char *path, BlockBackend *blk, void *opaque,
+typedef bool FtDiskFn(DeviceState *dev, BlockBackend *blk, void *opaque,
                       Error **errp);
 bool ft_disk_foreach(FtDiskFn *fn, void *opaque, Error **errp);
 

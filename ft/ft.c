@@ -12,6 +12,7 @@
 #include "qemu/notify.h"
 #include "qemu/option.h"
 #include "qemu/uuid.h"
+#include "chardev/char.h"
 #include "qom/object.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -60,6 +61,11 @@ static void machine_ready_bh(void *opaque)
     g_autofree char *identity = NULL;
     Error *err = NULL;
 
+    if (qemu_chr_find("gdb")) {
+        error_report("-ft: a debugger (-gdb, -s) changes the machine behind "
+                     "its backup's back; leave it out");
+        exit(1);
+    }
     identity = ft_identity_make(&err);
     if (!identity) {
         error_reportf_err(err, "-ft: ");

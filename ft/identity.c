@@ -87,9 +87,10 @@ static void add_devices(GPtrArray *lines)
     ft_devices_foreach_property(add_property, lines, NULL);
 }
 
-static bool add_disk(const char *path, BlockBackend *blk, void *opaque,
+static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
                      Error **errp)
 {
+    const char *path = dev->canonical_path;
     GPtrArray *lines = opaque;
     g_autofree char *digest = ft_digest_disk(blk, errp);
 
@@ -197,7 +198,7 @@ char *ft_identity_make(Error **errp)
     return g_string_free(text, FALSE);
 }
 
-static bool find_disk(const char *path, BlockBackend *blk, void *opaque,
+static bool find_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
                       Error **errp)
 {
     char **where = opaque;
@@ -222,6 +223,11 @@ char *ft_identity_node(void)
     node = g_strdup_printf("%s:%s", g_get_host_name(), disk ?:
                            (ft_options.role == FT_ROLE_PRIMARY ? "primary"
                                                                : "backup"));
+    for (char *p = node; *p; p++) {
+        if (g_ascii_iscntrl(*p) || *p == '"') {
+            *p = '_';
+        }
+    }
     if (strlen(node) >= FT_NODE_MAX) {
         g_autofree char *digest = ft_digest_bytes(node, strlen(node));
 

@@ -6,6 +6,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/config-file.h"
+#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/help_option.h"
 #include "qemu/option.h"
@@ -56,7 +57,7 @@ static void print_help(void)
 
 G_NORETURN static void fail(const char *what)
 {
-    error_report("-ft: %s", what);
+    error_report("%s", what);
     error_printf("Try '-ft help'.\n");
     exit(1);
 }
@@ -77,17 +78,24 @@ static void parse_role(QemuOpts *opts)
         own = "listen";
         other = "peer";
     } else {
-        error_report("-ft: there is no role '%s', only primary and backup",
+        error_report("there is no role '%s', only primary and backup",
                      role);
         exit(1);
     }
     address = qemu_opt_get(opts, own);
     if (qemu_opt_get(opts, other) || !address) {
-        error_report("-ft %s needs %s=HOST:PORT and takes no %s=", role, own,
+        error_report("%s needs %s=HOST:PORT and takes no %s=", role, own,
                      other);
         exit(1);
     }
     ft_options.address_text = g_strdup(address);
+}
+
+static bool is_port(const char *text)
+{
+    unsigned port;
+
+    return !qemu_strtoui(text, NULL, 10, &port) && port >= 1 && port <= 65535;
 }
 
 static void parse_address(void)
@@ -98,8 +106,11 @@ static void parse_address(void)
     if (addr && addr->type != SOCKET_ADDRESS_TYPE_INET) {
         error_setg(&err, "not of the form HOST:PORT");
     }
+    if (addr && !err && !is_port(addr->u.inet.port)) {
+        error_setg(&err, "a port is a number from 1 to 65535");
+    }
     if (err) {
-        error_reportf_err(err, "-ft: address '%s': ",
+        error_reportf_err(err, "'%s' is no address to use; write HOST:PORT: ",
                           ft_options.address_text);
         exit(1);
     }
@@ -117,7 +128,7 @@ static void parse_lease(QemuOpts *opts)
     }
     lease = ft_lease_open(uri, &why);
     if (!lease) {
-        error_report("-ft: lease=%s: %s", uri, why);
+        error_report("%s", why);
         exit(1);
     }
     ft_lease_close(lease);
@@ -131,9 +142,9 @@ static void parse_node(QemuOpts *opts)
     if (!node) {
         return;
     }
-    if (!*node || strlen(node) >= FT_NODE_MAX || strpbrk(node, "\n\r\t")) {
-        error_report("-ft: node= has to be 1 to %d characters on one line",
-                     FT_NODE_MAX - 1);
+    if (!ft_core_node_valid(node)) {
+        error_report("node= has to be 1 to %d printable characters without "
+                     "quotation marks", FT_NODE_MAX - 1);
         exit(1);
     }
     ft_options.node = g_strdup(node);
