@@ -13,14 +13,20 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import re
+import socket
+import sys
 
 from . import FtError, paths
 from .pair import Pair
 from .process import wait_for
 from .relay import Relay
 
+sys.path.insert(0, os.path.join(paths.ROOT, 'tests', 'roms'))
+import network_peer as net  # noqa: E402
+
 DISK_MB = 8
 MAC = '52:54:00:aa:bb:02'
+MAC_BYTES = bytes.fromhex(MAC.replace(':', ''))
 
 
 def path(name):
@@ -110,6 +116,74 @@ class RomPair(Pair):
         super().close()
         if self.relay:
             self.relay.close()
+
+
+class EchoPair(RomPair):
+    """echo.rom; each machine's cable ends in a datagram socket of ours."""
+
+    def __init__(self, **rest):
+        netdev = ('dgram,id=n0,local.type=unix,local.path=net,'
+                  'remote.type=unix,remote.path=peer')
+        super().__init__('echo', extra=network_options(netdev), **rest)
+        self.ends = {}
+        for node in ('a', 'b'):
+            end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            end.settimeout(20)
+            end.bind(os.path.join(self.directory, node, 'peer'))
+            self.ends[node] = end
+
+    def wait_ready(self):
+        wait_for(lambda: 'echo ready' in text(self.primary), 20,
+                 'that the guest is ready', self.primary.process)
+
+    def send(self, frame, node='a'):
+        self.ends[node].sendto(frame, os.path.join(self.directory, node,
+                                                   'net'))
+
+    def wait_frame(self, node, kind):
+        """The next frame of an Ethernet type; others are passed over."""
+        while True:
+            frame = self.ends[node].recv(65536)
+            if frame[12:14] == kind:
+                return frame
+
+    def wait_udp(self, node, port):
+        while True:
+            frame = self.wait_frame(node, b'\x08\x00')
+            if frame[23] == net.UDP:
+                packet = net.Udp(frame)
+                if packet.from_port == port:
+                    return packet.data
+
+    def echo(self, data, node='a'):
+        """Sends data to the guest's echo port and waits for it."""
+        self.send(net.udp(MAC_BYTES, 7, data), node)
+        while (answer := self.wait_udp(node, 7)) != data:
+            pass
+        return answer
+
+    def count(self, node='a'):
+        """How many packets the guest says it echoed."""
+        self.send(net.udp(MAC_BYTES, 8, b'?'), node)
+        return int(self.wait_udp(node, 8).split(b'=')[1])
+
+    def heard(self, node):
+        """What a machine sent and nobody has taken yet."""
+        frames = []
+        end = self.ends[node]
+        end.setblocking(False)
+        try:
+            while True:
+                frames.append(end.recv(65536))
+        except BlockingIOError:
+            pass
+        end.settimeout(20)
+        return frames
+
+    def close(self):
+        super().close()
+        for end in self.ends.values():
+            end.close()
 
 
 # --- histories --------------------------------------------------------------
