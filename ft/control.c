@@ -258,6 +258,10 @@ int ft_control_shutdown(int cause)
     }
     if (cause && !control.wanted) {
         control.wanted = cause;
+        if (!control.backup) {
+            /* What it would execute from here on is in nobody's log. */
+            vm_shutdown();
+        }
         if (!control.backup || is_host_cause(cause)) {
             ft_driver_end();
         }

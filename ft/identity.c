@@ -11,6 +11,9 @@
 #include "qemu-version.h"
 #include "hw/boards.h"
 #include "hw/core/cpu.h"
+#include "hw/nvram/fw_cfg.h"
+#include "hw/i386/fw_cfg.h"
+#include "exec/ioport.h"
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
 #include "net/net.h"
@@ -22,6 +25,13 @@
 #include "identity.h"
 #include "options.h"
 #include "wire.h"
+
+/* The clock's bytes come first in CMOS memory; what was set up follows. */
+#define CMOS_SETUP 0x10
+#define CMOS_SIZE 0x80
+#define RTC_PORT(n) (0x70 + (n))
+/* Items that are no files have no size to read; this covers the short ones. */
+#define SMALL_ITEM 64
 
 static void G_GNUC_PRINTF(2, 3) add(GPtrArray *lines, const char *fmt, ...)
 {
@@ -43,6 +53,12 @@ static bool is_local(const Property *prop)
         prop->info == &qdev_prop_netdev;
 }
 
+static bool is_peripheral(const char *path)
+{
+    return g_str_has_prefix(path, "/machine/peripheral");
+}
+
+/* A user's device: each property has a line. */
 static bool add_property(DeviceState *dev, const Property *prop, void *opaque,
                          Error **errp)
 {
@@ -50,41 +66,124 @@ static bool add_property(DeviceState *dev, const Property *prop, void *opaque,
     g_autofree char *path = object_get_canonical_path(OBJECT(dev));
     g_autofree char *value = NULL;
 
-    /* Of the board's own devices the type says enough. */
-    if (is_local(prop) || !prop->info->get ||
-        !g_str_has_prefix(path, "/machine/peripheral")) {
+    if (is_local(prop) || !prop->info->get || !is_peripheral(path)) {
         return true;
     }
     value = object_property_print(OBJECT(dev), prop->name, false, NULL);
     if (value) {
-        add(lines, "device.%s.%s=%s", path + strlen("/machine/"), prop->name,
-            value);
+        add(lines, "part.%s.%s=%s", path + strlen("/machine/"),
+            prop->name, value);
     }
     return true;
 }
 
-static int add_type(Object *obj, void *opaque)
+static void append_properties(GString *text, Object *obj)
 {
-    GString *types = opaque;
+    ObjectClass *oc = object_get_class(obj);
 
-    if (object_dynamic_cast(obj, TYPE_DEVICE)) {
-        g_autofree char *path = object_get_canonical_path(obj);
+    for (; oc && object_class_dynamic_cast(oc, TYPE_DEVICE);
+         oc = object_class_get_parent(oc)) {
+        DeviceClass *dc = DEVICE_CLASS(oc);
 
-        g_string_append_printf(types, "%s=%s\n", path,
-                               object_get_typename(obj));
+        for (int i = 0; i < dc->props_count_; i++) {
+            const Property *prop = &dc->props_[i];
+            g_autofree char *value = NULL;
+
+            if (!is_local(prop) && prop->info->get) {
+                value = object_property_print(obj, prop->name, false, NULL);
+            }
+            g_string_append_printf(text, "%s=%s\n", prop->name, value ?: "");
+        }
     }
+}
+
+/* A device of the board: its type, and one digest of its properties. */
+static int add_device(Object *obj, void *opaque)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *path = object_get_canonical_path(obj);
+    g_autofree char *digest = NULL;
+
+    if (!object_dynamic_cast(obj, TYPE_DEVICE)) {
+        return 0;
+    }
+    if (!is_peripheral(path)) {
+        append_properties(text, obj);
+    }
+    digest = ft_digest_bytes(text->str, text->len);
+    add(opaque, "part.%s=%s, properties %.16s", path + strlen("/machine/"),
+        object_get_typename(obj), digest);
     return 0;
 }
 
-static void add_devices(GPtrArray *lines)
+/* What the guest can see of the CPU: each feature that is on has a line. */
+static void add_cpu(GPtrArray *lines)
 {
-    g_autoptr(GString) types = g_string_new(NULL);
+    static const char *const values[] = {
+        "family", "model", "stepping", "vendor", "model-id", "min-level",
+        "min-xlevel", "phys-bits", "level", "xlevel",
+    };
+    Object *cpu = OBJECT(first_cpu);
+    ObjectPropertyIterator iter;
+    ObjectProperty *prop;
+
+    add(lines, "cpu=%s", object_get_typename(cpu));
+    for (int i = 0; i < ARRAY_SIZE(values); i++) {
+        g_autofree char *value = object_property_print(cpu, values[i], false,
+                                                       NULL);
+
+        add(lines, "cpu.%s=%s", values[i], value ?: "");
+    }
+    object_property_iter_init(&iter, cpu);
+    while ((prop = object_property_iter_next(&iter))) {
+        if (!strcmp(prop->type, "bool") && prop->get &&
+            object_property_get_bool(cpu, prop->name, NULL)) {
+            add(lines, "cpu.%s=on", prop->name);
+        }
+    }
+}
+
+/*
+ * An item for the firmware, read as the firmware does; the reset with which
+ * the guest begins forgets the position.
+ */
+static void add_item(GPtrArray *lines, const char *name, uint16_t select,
+                     uint32_t size)
+{
+    g_autofree uint8_t *data = g_malloc(size + 1);
     g_autofree char *digest = NULL;
 
-    object_child_foreach_recursive(qdev_get_machine(), add_type, types);
-    digest = ft_digest_bytes(types->str, types->len);
-    add(lines, "machine.devices=%s", digest);
-    ft_devices_foreach_property(add_property, lines, NULL);
+    cpu_outw(FW_CFG_IO_BASE, select);
+    for (uint32_t at = 0; at < size; at++) {
+        data[at] = cpu_inb(FW_CFG_IO_BASE + 1);
+    }
+    digest = ft_digest_bytes(data, size);
+    add(lines, "setup.%s=%u bytes, digest %.16s", name, size, digest);
+}
+
+/* What the firmware is told: tables, SMBIOS, -fw_cfg items, boot order. */
+static void add_setup(GPtrArray *lines)
+{
+    FWCfgState *fw_cfg = fw_cfg_find();
+    FWCfgFiles *files = fw_cfg ? fw_cfg->files : NULL;
+    uint8_t cmos[CMOS_SIZE - CMOS_SETUP];
+    g_autofree char *digest = NULL;
+
+    for (uint32_t i = 0; files && i < be32_to_cpu(files->count); i++) {
+        add_item(lines, files->f[i].name, be16_to_cpu(files->f[i].select),
+                 be32_to_cpu(files->f[i].size));
+    }
+    for (uint16_t key = 0; fw_cfg && key < FW_CFG_FILE_FIRST; key++) {
+        g_autofree char *name = g_strdup_printf("item-0x%02x", key);
+
+        add_item(lines, name, key, SMALL_ITEM);
+    }
+    for (int i = 0; i < sizeof(cmos); i++) {
+        cpu_outb(RTC_PORT(0), CMOS_SETUP + i);
+        cmos[i] = cpu_inb(RTC_PORT(1));
+    }
+    digest = ft_digest_bytes(cmos, sizeof(cmos));
+    add(lines, "setup.cmos=%.16s", digest);
 }
 
 static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
@@ -150,7 +249,6 @@ static void add_machine(GPtrArray *lines)
     add(lines, "machine.type=%s", MACHINE_GET_CLASS(machine)->name);
     add(lines, "machine.ram=%" PRIu64 "M", machine->ram_size / MiB);
     add(lines, "machine.ram.maximum=%" PRIu64 "M", machine->maxram_size / MiB);
-    add(lines, "machine.cpu=%s", machine->cpu_type);
     add(lines, "machine.vcpus=%u", machine->smp.cpus);
     add(lines, "machine.icount-shift=%d", timers_state.icount_time_shift);
     for (int i = 0; i < ARRAY_SIZE(names); i++) {
@@ -177,10 +275,13 @@ char *ft_identity_make(Error **errp)
     g_autofree char *ram = ft_digest_ram();
     GString *text;
 
-    add(lines, "version.qemu=%s", QEMU_FULL_VERSION);
-    add(lines, "version.wire=%d", FT_WIRE_VERSION);
+    add(lines, "build.qemu=%s", QEMU_FULL_VERSION);
+    add(lines, "build.wire=%d", FT_WIRE_VERSION);
     add_machine(lines);
-    add_devices(lines);
+    add_cpu(lines);
+    add_setup(lines);
+    object_child_foreach_recursive(qdev_get_machine(), add_device, lines);
+    ft_devices_foreach_property(add_property, lines, NULL);
     qemu_foreach_nic(add_nic, lines);
     add(lines, "state.cpu=%s", cpu);
     add(lines, "state.memory=%s", ram);

@@ -213,7 +213,7 @@ class Differing(unittest.TestCase):
     def test_cpu_feature(self):
         with RomPair('counter') as pair:
             self.assert_named(pair, 'cpu', [
-                *pair.options, '-cpu', 'qemu64,-sse4a'])
+                *pair.options, '-cpu', 'qemu64,-sse3'])
 
     def test_board(self):
         for words in (['-global', 'PIIX4_PM.disable_s3=1'],
