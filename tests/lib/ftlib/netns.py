@@ -69,8 +69,8 @@ class Lan:
         self._base = f'ft{os.getpid()}'
         self._made = []
         self._hosts = []
-        self._center = self._namespace('lan')
-        self._bridge(self._center)
+        self.center = self._namespace('lan')
+        self._bridge(self.center)
 
     def _namespace(self, name):
         namespace = f'{self._base}-{name}'
@@ -95,9 +95,9 @@ class Lan:
         host = Host(name, namespace, cable)
         self._hosts.append(host)
         self._bridge(namespace)
-        _ip('-n', self._center, 'link', 'add', cable, 'type', 'veth', 'peer',
+        _ip('-n', self.center, 'link', 'add', cable, 'type', 'veth', 'peer',
             'name', 'eth0', 'netns', namespace)
-        self._plug_in(self._center, cable)
+        self._plug_in(self.center, cable)
         self._plug_in(namespace, 'eth0')
         _ip('-n', namespace, 'addr', 'add', address, 'dev', 'br0')
         if tap:
@@ -107,10 +107,10 @@ class Lan:
 
     def unplug(self, host):
         """The host's cable is pulled: silence in both directions."""
-        _ip('-n', self._center, 'link', 'set', host.cable, 'down')
+        _ip('-n', self.center, 'link', 'set', host.cable, 'down')
 
     def replug(self, host):
-        _ip('-n', self._center, 'link', 'set', host.cable, 'up')
+        _ip('-n', self.center, 'link', 'set', host.cable, 'up')
 
     def close(self):
         while self._made:

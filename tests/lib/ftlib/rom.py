@@ -84,7 +84,7 @@ class RomPair(Pair):
         for machine in (self.primary, self.backup):
             machine.wait_state('protected')
 
-    def start_machine(self, name, ft, words=None):
+    def start_machine(self, name, ft, words=None, prefix=()):
         """One more machine, in a directory of its own name.
 
         words: other options than the pair's.
@@ -93,7 +93,7 @@ class RomPair(Pair):
         usual = self._options
         self._options = words or usual
         try:
-            return self._start(name, ft)
+            return self._start(name, ft, prefix)
         finally:
             self._options = usual
 
