@@ -189,21 +189,16 @@ static int disk_open(BlockDriverState *bs, QDict *options, int flags,
                      Error **errp)
 {
     FtDisk *disk = bs->opaque;
-    int ret = bdrv_open_file_child(NULL, options, "file", bs, errp);
 
-    if (ret < 0) {
-        return ret;
-    }
     QTAILQ_INIT(&disk->requests);
     qemu_co_queue_init(&disk->overlap);
-
-    GRAPH_RDLOCK_GUARD_MAINLOOP();
-    bs->supported_write_flags = BDRV_REQ_WRITE_UNCHANGED |
-        (BDRV_REQ_FUA & bs->file->bs->supported_write_flags);
-    bs->supported_zero_flags = BDRV_REQ_WRITE_UNCHANGED |
-        ((BDRV_REQ_FUA | BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK) &
-         bs->file->bs->supported_zero_flags);
-    return 0;
+    /*
+     * The block layer above makes requests of its own for flags that are
+     * not supported here; that must not depend on this host's storage.
+     */
+    bs->supported_write_flags = bs->supported_zero_flags =
+        BDRV_REQ_WRITE_UNCHANGED;
+    return bdrv_open_file_child(NULL, options, "file", bs, errp);
 }
 
 static int64_t coroutine_fn GRAPH_RDLOCK
@@ -218,9 +213,14 @@ disk_co_getlength(BlockDriverState *bs)
  */
 static void disk_refresh_limits(BlockDriverState *bs, Error **errp)
 {
+    bs->bl.request_alignment = 1;
     bs->bl.max_transfer = 0;
     bs->bl.max_hw_transfer = 0;
     bs->bl.max_iov = IOV_MAX;
+    bs->bl.max_pdiscard = 0;
+    bs->bl.pdiscard_alignment = 0;
+    bs->bl.max_pwrite_zeroes = 0;
+    bs->bl.pwrite_zeroes_alignment = 0;
 }
 
 static int coroutine_fn GRAPH_RDLOCK

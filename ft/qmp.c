@@ -23,16 +23,35 @@ static char *node_name;
 QEMU_BUILD_BUG_ON((int)FT_STATE_INIT != (int)FT_INFO_STATE_INIT);
 QEMU_BUILD_BUG_ON((int)FT_STATE_PROTECTED != (int)FT_INFO_STATE_PROTECTED);
 QEMU_BUILD_BUG_ON((int)FT_STATE_ALONE != (int)FT_INFO_STATE_ALONE);
-QEMU_BUILD_BUG_ON((int)FT_STATE__MAX != (int)FT_INFO_STATE__MAX);
+QEMU_BUILD_BUG_ON((int)FT_STATE__MAX != (int)FT_INFO_STATE_OFF);
+
+#define WITHOUT_FT "QEMU runs without -ft; this machine is not protected"
 
 static bool check_given(Error **errp)
 {
     if (!ft_options.given) {
-        error_setg(errp, "QEMU runs without -ft; this machine is not "
-                   "protected");
+        error_setg(errp, WITHOUT_FT);
         return false;
     }
     return true;
+}
+
+static FtInfo *info_off(void)
+{
+    FtInfo *info = g_new0(FtInfo, 1);
+
+    info->role = FT_INFO_ROLE_NONE;
+    info->state = FT_INFO_STATE_OFF;
+    info->reason = g_strdup(ft_core_reason_name(FT_REASON_NONE));
+    info->text = g_strdup(WITHOUT_FT);
+    info->node = g_strdup("");
+    info->peer = g_strdup("");
+    info->peer_node = g_strdup("");
+    info->lease = g_new0(FtLeaseInfo, 1);
+    info->lease->uri = g_strdup("");
+    info->lease->owner = g_strdup("");
+    info->lease->partner = g_strdup("");
+    return info;
 }
 
 FtInfo *qmp_query_ft(Error **errp)
@@ -41,8 +60,8 @@ FtInfo *qmp_query_ft(Error **errp)
     FtGateStatus gate;
     FtInfo *info;
 
-    if (!check_given(errp)) {
-        return NULL;
+    if (!ft_options.given) {
+        return info_off();
     }
     ft_driver_status(&st);
     ft_gate_status(&gate);
@@ -86,8 +105,9 @@ static HumanReadableText *info_ft(Error **errp)
     g_autoptr(GString) buf = g_string_new(NULL);
     g_autoptr(FtInfo) i = qmp_query_ft(errp);
 
-    if (!i) {
-        return NULL;
+    if (i->state == FT_INFO_STATE_OFF) {
+        g_string_append_printf(buf, "%s\n", i->text);
+        return human_readable_text_from_str(buf);
     }
     g_string_append_printf(buf, "%s %s: %s (%s)\n", FtInfoRole_str(i->role),
                            i->node, FtInfoState_str(i->state), i->text);
