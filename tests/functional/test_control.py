@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from ftlib import rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
-from ftlib.rom import RomPair  # noqa: E402
+from ftlib.rom import RomPair, SerialLine  # noqa: E402
 
 TAKEOVER_S = 5
 LOST = 4
@@ -101,6 +101,24 @@ class Pause(unittest.TestCase):
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             rom.wait_count(pair.backup, rom.last_count(pair.primary) + 50)
             rom.check_counter(pair.history())
+
+    def test_commands_while_paused(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.primary.qmp.command('stop')
+            wait_run_state(pair.backup, 'paused')
+            pair.primary.qmp.command('system_reset')
+            for machine in (pair.primary, pair.backup):
+                machine.qmp.wait_event('RESET')
+            wait_equal_state(self, pair)
+            pair.primary.qmp.command('ft-failover')
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            self.assertEqual(pair.primary.process.wait(10), LOST)
+            pair.backup.qmp.command('cont')
+            wait_for(lambda: 'counter 000100\r' in rom.text(pair.backup), 10,
+                     'that the backup counts from the start',
+                     pair.backup.process)
 
     def test_hmp_stop_and_cont(self):
         with RomPair('counter-halt') as pair:
@@ -209,6 +227,48 @@ class End(unittest.TestCase):
             pair.primary.process.signal(signal.SIGTERM)
             self.assert_both_end(pair)
 
+    def test_no_shutdown_is_a_pause_on_both(self):
+        with RomPair('poweroff', extra=['-no-shutdown']) as pair:
+            pair.protect()
+            for machine in (pair.primary, pair.backup):
+                wait_run_state(machine, 'shutdown')
+                self.assertEqual(machine.query()['state'], 'protected')
+            self.assertIn('poweroff now', rom.text(pair.primary))
+            pair.primary.qmp.command('quit')
+            self.assert_both_end(pair)
+
+    def test_no_reboot_ends_both(self):
+        with RomPair('reset', extra=['-no-reboot']) as pair:
+            pair.protect()
+            self.assert_both_end(pair)
+            self.assertEqual(len(rom.lines(rom.text(pair.primary))), 1)
+
+    def test_power_button_reaches_both(self):
+        """The small guest does not look at it; both machines know of it."""
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.backup.query()
+            pair.primary.qmp.command('system_powerdown')
+            for machine in (pair.primary, pair.backup):
+                machine.qmp.wait_event('POWERDOWN')
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
+            wait_equal_state(self, pair)
+
+    def test_end_while_the_lease_is_away(self):
+        """Ending is as safe as dying: it needs nobody's leave."""
+        for who, other in (('primary', 'backup'), ('backup', 'primary')):
+            with self.subTest(who), RomPair('counter') as pair:
+                pair.protect()
+                os.rename(pair.lease, pair.lease + '.away')
+                getattr(pair, other).process.kill()
+                survivor = getattr(pair, who)
+                wait_for(lambda m=survivor: m.query()['reason'] ==
+                         'lease-unreachable', 5, 'lease-unreachable',
+                         survivor.process)
+                survivor.process.signal(signal.SIGTERM)
+                survivor.process.wait(10)
+
     def test_quit_while_paused_ends_both(self):
         with RomPair('counter') as pair:
             pair.protect()
@@ -263,6 +323,43 @@ class End(unittest.TestCase):
             pair.backup.wait_state('listening')
             pair.backup.process.signal(signal.SIGTERM)
             self.assertEqual(pair.backup.process.wait(5), 0)
+
+
+class SerialInput(unittest.TestCase):
+    CHARDEV = 'socket,id=s0,path=serial,server=on,wait=off'
+
+    def test_lines_before_and_after_a_takeover(self):
+        with RomPair('serial-echo', serial=self.CHARDEV) as pair:
+            pair.protect()
+            first = SerialLine(pair.primary)
+            second = SerialLine(pair.backup)
+            self.addCleanup(first.close)
+            self.addCleanup(second.close)
+            first.wait('serial ready')
+            # A backup takes no input (M1).
+            second.send('nobody hears this\r')
+            for number in range(1, 6):
+                first.send(f'line {number}\r')
+                first.wait(f'serial {number:06} LINE {number}\r\n')
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            for number in range(6, 11):
+                second.send(f'line {number}\r')
+                second.wait(f'serial {number:06} LINE {number}\r\n')
+            self.assertNotIn('NOBODY', first.text + second.text)
+            rom.join(first.text, second.text)
+
+    def test_input_while_alone(self):
+        with RomPair('serial-echo', serial=self.CHARDEV) as pair:
+            pair.protect()
+            line = SerialLine(pair.primary)
+            self.addCleanup(line.close)
+            line.wait('serial ready')
+            pair.backup.process.kill()
+            pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+            for number in range(1, 6):
+                line.send(f'line {number}\r')
+                line.wait(f'serial {number:06} LINE {number}\r\n')
 
 
 class Commands(unittest.TestCase):

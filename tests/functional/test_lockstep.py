@@ -10,7 +10,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import unittest
@@ -22,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from ftlib import rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
-from ftlib.rom import EchoPair, RomPair  # noqa: E402
+from ftlib.rom import EchoPair, RomPair, SerialLine  # noqa: E402
 
 DIGESTS = 5
 
@@ -150,30 +149,6 @@ class Lockstep(unittest.TestCase):
             pair.primary.wait_state('connecting')
             with self.assertRaisesRegex(QmpError, 'whose guest runs'):
                 pair.primary.qmp.command('x-ft-digest')
-
-
-class SerialLine:
-    """The other end of a machine's serial port."""
-
-    def __init__(self, machine):
-        path = os.path.join(machine.directory, 'serial')
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(20)
-        self._socket.connect(path)
-        self.text = ''
-
-    def send(self, text):
-        self._socket.sendall(text.encode('ascii'))
-
-    def wait(self, text):
-        start = len(self.text)
-        while text not in self.text[max(0, start - len(text)):]:
-            data = self._socket.recv(4096)
-            assert data, f'closed before {text!r}'
-            self.text += data.decode('ascii')
-
-    def close(self):
-        self._socket.close()
 
 
 if __name__ == '__main__':

@@ -59,7 +59,7 @@ BACKENDS = [
      'chardev-udp', 'use null, file, socket'),
     ('-serial mon:stdio', 'chardev-mux', '-monitor none'),
     ('-netdev hubport,id=n0,hubid=0 -device '
-     'virtio-net-pci,netdev=n0,romfile=', "'n0' is of type hubport", 'tap'),
+     'virtio-net-pci,netdev=n0,romfile=', 'a hub', '-nic none'),
 ]
 FT = [
     ('boss', "'boss'", 'only primary and backup'),
@@ -207,7 +207,7 @@ class Differing(unittest.TestCase):
 
     def test_cpu(self):
         with RomPair('counter') as pair:
-            self.assert_named(pair, 'machine.cpu', [
+            self.assert_named(pair, 'cpu', [
                 *pair.options, '-cpu', 'max'])
 
     def test_cpu_feature(self):

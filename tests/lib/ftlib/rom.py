@@ -186,6 +186,30 @@ class EchoPair(RomPair):
             end.close()
 
 
+class SerialLine:
+    """The other end of a machine's serial port."""
+
+    def __init__(self, machine):
+        path = os.path.join(machine.directory, 'serial')
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(20)
+        self._socket.connect(path)
+        self.text = ''
+
+    def send(self, text):
+        self._socket.sendall(text.encode('ascii'))
+
+    def wait(self, text):
+        start = len(self.text)
+        while text not in self.text[max(0, start - len(text)):]:
+            data = self._socket.recv(4096)
+            assert data, f'closed before {text!r}'
+            self.text += data.decode('ascii')
+
+    def close(self):
+        self._socket.close()
+
+
 # --- histories --------------------------------------------------------------
 
 def text(machine):
