@@ -20,10 +20,13 @@
 #include "gate.h"
 #include "jobs.h"
 #include "limits.h"
+#include "options.h"
 #include "trace.h"
 
 /* A guest that never idles publishes its instruction count this often. */
 #define SLICE_MS 10
+/* Log that no output waits for is collected for this long (M3). */
+#define BATCH_MS 2
 #define RATE_INTERVAL_US G_USEC_PER_SEC
 #define LAG_SAMPLES_MAX 4096
 
@@ -51,6 +54,7 @@ static struct {
     uint64_t step_executed, step_icount;
     gint64 step_us;
 
+    uint64_t told;              /* primary: the core knows the log to here */
     gint append_pending;        /* atomic */
 
     /* Log rate and lag, I/O thread. */
@@ -300,21 +304,29 @@ static gboolean append_run(gpointer opaque)
 
     qatomic_set(&d.append_pending, 0);
     smp_mb();
-    event.position = ft_log_committed(&ft_driver_log);
+    event.position = d.told = ft_log_committed(&ft_driver_log);
     feed(&event);
     return G_SOURCE_REMOVE;
 }
 
-void ft_driver_appended(void)
+void ft_driver_appended(bool urgent)
 {
-    if (qatomic_xchg(&d.append_pending, 1) == 0) {
+    if (urgent && qatomic_xchg(&d.append_pending, 1) == 0) {
         in_io_thread(append_run, NULL, NULL);
     }
 }
 
-static gboolean slice_timer(gpointer opaque)
+/* What is not urgent is sent by and by, several transactions together. */
+static gboolean batch_timer(gpointer opaque)
 {
-    if (first_cpu && ft_stream_started()) {
+    static unsigned ticks;
+
+    if (ft_options.role == FT_ROLE_PRIMARY &&
+        ft_log_committed(&ft_driver_log) > d.told) {
+        append_run(NULL);
+    }
+    if (++ticks % (SLICE_MS / BATCH_MS) == 0 && first_cpu &&
+        ft_stream_started()) {
         cpu_exit(first_cpu);
     }
     return G_SOURCE_CONTINUE;
@@ -388,7 +400,7 @@ static void carry_out(const FtAction *action)
         break;
     case FT_ACTION_LOG_BEGIN:
         ft_log_reset(&ft_driver_log);
-        d.parsed = 0;
+        d.parsed = d.told = 0;
         ft_jobs_add(action, NULL);
         break;
     case FT_ACTION_START_GUEST:
@@ -621,12 +633,12 @@ void ft_driver_drained(void)
 static void *io_thread(void *opaque)
 {
     FtEvent start = { .type = FT_EVENT_START };
-    GSource *slice = g_timeout_source_new(SLICE_MS);
+    GSource *batch = g_timeout_source_new(BATCH_MS);
 
     g_main_context_push_thread_default(d.context);
-    g_source_set_callback(slice, slice_timer, NULL, NULL);
-    g_source_attach(slice, d.context);
-    g_source_unref(slice);
+    g_source_set_callback(batch, batch_timer, NULL, NULL);
+    g_source_attach(batch, d.context);
+    g_source_unref(batch);
     ft_channel_start(d.context, &channel_ops);
     feed(&start);
     g_main_loop_run(d.loop);

@@ -35,8 +35,8 @@ const char *ft_driver_command(FtEventType command);
 void ft_driver_end(void);
 /* This side can't go on; why is copied. */
 void ft_driver_fail(const char *why);
-/* A transaction is in the log. */
-void ft_driver_appended(void);
+/* A transaction is in the log; urgent: it is sent at once (M3). */
+void ft_driver_appended(bool urgent);
 /* The machine is live. */
 void ft_driver_drained(void);
 

@@ -41,6 +41,8 @@
 #define COUNT_WORTH_AN_ENTRY (64 * 1024)
 /* A starved vCPU looks at the log again after this at the latest. */
 #define STARVED_WAIT_MS 2
+/* And so it does when it is the main loop's turn. */
+#define TURN_WAIT_MS 1
 
 static struct {
     /* Set up once. */
@@ -52,6 +54,7 @@ static struct {
     /* Protected by the replay mutex. */
     bool started;
     bool to_log;                /* primary */
+    bool flush_wanted;          /* primary: an output waits for this log */
     bool starved;               /* backup: the sentinel was fetched */
     bool control_pending;       /* backup: a control entry is next */
     bool clock_seen[REPLAY_CLOCK_COUNT];
@@ -61,6 +64,7 @@ static struct {
     /* Atomic. */
     bool draining;
     bool main_polls;            /* backup: the main loop may sleep */
+    bool vcpu_waits;            /* backup: for the main loop's turn to end */
     bool stall;                 /* primary: buffers are full (M4) */
     uint64_t executed;
     int64_t icount;
@@ -208,6 +212,7 @@ uint64_t ft_stream_output_position(void)
         return 0;
     }
     replay_save_instructions();
+    s.flush_wanted = true;
     if (first_cpu) {
         cpu_exit(first_cpu);
     }
@@ -228,7 +233,8 @@ static void commit_open_transaction(void)
     }
     if (ft_log_end(s.log) != ft_log_committed(s.log)) {
         ft_log_commit(s.log, ft_log_end(s.log));
-        s.ops.appended();
+        s.ops.appended(s.flush_wanted);
+        s.flush_wanted = false;
     }
 }
 
@@ -410,15 +416,21 @@ static void stream_bh(void *opaque)
     }
 }
 
-/* Which thread has to act on the entry at the cursor? */
+/*
+ * Is it the main loop's turn to act on the entry at the cursor?  The vCPU's
+ * thread accounts for sleep and runs the guest's timers.
+ */
 static bool main_loop_entry(void)
 {
     switch (replay_state.data_kind) {
     case EVENT_CHECKPOINT ... EVENT_CHECKPOINT_LAST:
+        return replay_state.data_kind !=
+            EVENT_CHECKPOINT + CHECKPOINT_CLOCK_WARP_ACCOUNT &&
+            replay_state.data_kind !=
+            EVENT_CHECKPOINT + CHECKPOINT_CLOCK_VIRTUAL;
     case EVENT_CLOCK ... EVENT_CLOCK_LAST:
     case EVENT_SHUTDOWN ... EVENT_SHUTDOWN_LAST:
-        return replay_state.data_kind !=
-            EVENT_CHECKPOINT + CHECKPOINT_CLOCK_WARP_ACCOUNT;
+        return true;
     }
     return false;
 }
@@ -448,8 +460,14 @@ void ft_stream_hook_before_lock(void)
         }
         return;
     }
-    if (engine_plays() && s.starved && replay_state.instruction_count == 0) {
-        ft_log_wait(s.log, s.read_position, STARVED_WAIT_MS);
+    if (engine_plays() && replay_state.instruction_count == 0) {
+        if (s.starved) {
+            ft_log_wait(s.log, s.read_position, STARVED_WAIT_MS);
+        } else if (main_loop_entry()) {
+            /* Racing the main loop for the mutex would only slow it down. */
+            qatomic_set(&s.vcpu_waits, true);
+            ft_log_wait(s.log, UINT64_MAX, TURN_WAIT_MS);
+        }
     }
     while (engine_records() && qatomic_read(&s.stall) &&
            !qatomic_read(&current_cpu->stop)) {
@@ -487,7 +505,27 @@ void ft_stream_hook_before_unlock(void)
         }
     } else if (!current_cpu && first_cpu) {
         qemu_cpu_kick(first_cpu);
+        if (qatomic_xchg(&s.vcpu_waits, false)) {
+            ft_log_wake(s.log);
+        }
     }
+}
+
+bool ft_stream_hook_notify_exit(void)
+{
+    if (s.active && current_cpu) {
+        cpu_exit(current_cpu);
+    }
+    return s.active;
+}
+
+/*
+ * Upstream's main loop wakes every thread that has timers when the log has
+ * an event for the vCPU, and so itself; here the vCPU was told.
+ */
+bool ft_stream_hook_has_event(void)
+{
+    return s.active;
 }
 
 /* --- what the engine logs ----------------------------------------------- */

@@ -40,8 +40,11 @@ typedef enum FtControl {
  */
 typedef void FtStreamControlFn(FtControl code, const uint8_t *data,
                                size_t size);
-/* Called whenever a transaction was published; any thread, no lock needed. */
-typedef void FtStreamNotifyFn(void);
+/*
+ * A transaction was published, under the replay mutex; urgent: an output
+ * waits for it.
+ */
+typedef void FtStreamNotifyFn(bool urgent);
 /* The machine is live; main thread, BQL and replay mutex held. */
 typedef void FtStreamLiveFn(void);
 
@@ -104,6 +107,8 @@ bool ft_stream_hook_async_events(void); /* true: there are none */
 bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock);
 bool ft_stream_hook_random(void *buf, size_t len);
 bool ft_stream_hook_idle(void);         /* true: the vCPU has work in the log */
+bool ft_stream_hook_has_event(void);    /* true: nobody else need wake up */
+bool ft_stream_hook_notify_exit(void);  /* true: the vCPU was told to leave */
 int ft_stream_hook_reset(int cause);    /* the cause to act on */
 
 #endif
