@@ -9,6 +9,7 @@
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "monitor/monitor.h"
 #include "monitor/qmp-helpers.h"
 #include "monitor/monitor-internal.h"
@@ -23,6 +24,7 @@
 #include "driver.h"
 #include "ft.h"
 #include "gate.h"
+#include "limits.h"
 #include "qmp.h"
 #include "trace.h"
 
@@ -34,6 +36,7 @@ static struct {
     int wanted;                 /* the shutdown cause that waits */
     bool exit_allowed;
     bool halted;
+    QEMUTimer *grace;
 } control;
 
 /* Change the machine in ways that are in no log entry. */
@@ -98,9 +101,20 @@ static void state_changed(void *opaque, bool running, RunState state)
                           NULL, 0);
 }
 
+static void end_grace_over(void *opaque)
+{
+    if (!control.exit_allowed && !control.halted) {
+        ft_gate_close();
+        ft_control_halt(FT_EXIT_FAILED, "told to end, and neither the backup "
+                        "nor the lease answered in time; outputs that were "
+                        "held back are dropped, as in a crash");
+    }
+}
+
 void ft_control_init(FtRole role, bool start_paused)
 {
     control.active = true;
+    control.grace = timer_new_ms(QEMU_CLOCK_REALTIME, end_grace_over, NULL);
     control.backup = role == FT_ROLE_BACKUP;
     control.start_paused = start_paused;
     disable_commands(never, ARRAY_SIZE(never), "it would change a protected "
@@ -265,6 +279,10 @@ int ft_control_shutdown(int cause)
         if (!control.backup || is_host_cause(cause)) {
             ft_driver_end();
         }
+        if (is_host_cause(cause)) {
+            timer_mod(control.grace, FT_END_GRACE_MS +
+                      qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+        }
     }
     if (!control.exit_allowed) {
         return SHUTDOWN_CAUSE_NONE;
@@ -276,6 +294,7 @@ void ft_control_allow_exit(void)
 {
     ft_gate_flush();
     ft_char_flush();
+    shutdown_action = SHUTDOWN_ACTION_POWEROFF;
     control.exit_allowed = true;
     qemu_notify_event();
 }
@@ -283,6 +302,7 @@ void ft_control_allow_exit(void)
 void ft_control_halt(int status, const char *why)
 {
     control.halted = true;
+    shutdown_action = SHUTDOWN_ACTION_POWEROFF;
     error_report("ft: %s", why);
     qemu_system_shutdown_request_with_code(SHUTDOWN_CAUSE_HOST_ERROR, status);
 }

@@ -39,6 +39,9 @@ enum {
     FT_RING_MAX = 256 * 1024 * 1024,
     /* The primary's vCPU waits while its backup is this far behind (M15). */
     FT_LAG_STALL_MS = 500,
+    /* A process that was told to end ends without the lease's answer after
+       this; like a crash, that is always safe. */
+    FT_END_GRACE_MS = 5000,
     /* A backup with log to execute that makes no step for this long has
        diverged, or its disk hangs: it stops. */
     FT_STUCK_MS = 10000,
