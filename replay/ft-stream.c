@@ -477,8 +477,18 @@ void ft_stream_hook_before_lock(void)
 
 void ft_stream_hook_after_lock(void)
 {
-    if (engine_plays() && s.starved && !s.control_pending && log_has_more()) {
+    if (!engine_plays()) {
+        return;
+    }
+    if (s.starved && !s.control_pending && log_has_more()) {
         fetch_again();
+    }
+    /* The engine passes over these when it looks for another; a machine that
+       is paused looks for none. */
+    if (!current_cpu && replay_state.instruction_count == 0 &&
+        replay_state.data_kind >= EVENT_SHUTDOWN &&
+        replay_state.data_kind <= EVENT_SHUTDOWN_LAST) {
+        replay_next_event_is(EVENT_END);
     }
 }
 
