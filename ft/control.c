@@ -33,6 +33,8 @@ static struct {
     bool backup;                /* follows a primary's log */
     bool start_paused;          /* -S */
     bool following;             /* a change of state came from the log */
+    int stop_state;             /* backup: it would stop in this state, and
+                                   waits for where; RUN_STATE__MAX: no */
     int wanted;                 /* the shutdown cause that waits */
     bool exit_allowed;
     bool halted;
@@ -94,11 +96,13 @@ static void disable_commands(const char *const *list, int n, const char *why)
 
 static void state_changed(void *opaque, bool running, RunState state)
 {
+    uint8_t byte = state;
+
     if (control.backup || control.following) {
         return;
     }
     ft_stream_put_control(running ? FT_CONTROL_CONTINUE : FT_CONTROL_PAUSE,
-                          NULL, 0);
+                          &byte, 1);
 }
 
 static void end_grace_over(void *opaque)
@@ -114,6 +118,7 @@ static void end_grace_over(void *opaque)
 void ft_control_init(FtRole role, bool start_paused)
 {
     control.active = true;
+    control.stop_state = RUN_STATE__MAX;
     control.grace = timer_new_ms(QEMU_CLOCK_REALTIME, end_grace_over, NULL);
     control.backup = role == FT_ROLE_BACKUP;
     control.start_paused = start_paused;
@@ -191,8 +196,26 @@ void ft_control_live(void)
     if (!ft_stream_started()) {
         begin(control.start_paused);
     }
+    if (control.stop_state != RUN_STATE__MAX) {
+        vm_stop(control.stop_state);
+    }
     for (int i = 0; i < ARRAY_SIZE(primary_only); i++) {
         qmp_enable_command(&qmp_commands, primary_only[i]);
+    }
+}
+
+/* A state that the primary's vCPU was stopped in, from the log. */
+static RunState stop_state(const uint8_t *data, size_t size)
+{
+    switch (size ? data[0] : RUN_STATE_PAUSED) {
+    case RUN_STATE_IO_ERROR:
+        return RUN_STATE_IO_ERROR;
+    case RUN_STATE_SHUTDOWN:
+        return RUN_STATE_SHUTDOWN;
+    case RUN_STATE_GUEST_PANICKED:
+        return RUN_STATE_GUEST_PANICKED;
+    default:
+        return RUN_STATE_PAUSED;
     }
 }
 
@@ -206,7 +229,8 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
         break;
     case FT_CONTROL_PAUSE:
         trace_ft_control_run("pause", ft_stream_icount());
-        vm_stop(RUN_STATE_PAUSED);
+        control.stop_state = RUN_STATE__MAX;
+        vm_stop(stop_state(data, size));
         break;
     case FT_CONTROL_CONTINUE:
         trace_ft_control_run("continue", ft_stream_icount());
@@ -247,6 +271,19 @@ int ft_control_powerdown(int requested)
     return requested;
 }
 
+/*
+ * What stops the primary's vCPU, an I/O error or the guest's power-off, stops
+ * it a little later, at an instruction that the log tells.
+ */
+int ft_control_vmstop(int state)
+{
+    if (control.active && control.backup && state != RUN_STATE__MAX) {
+        control.stop_state = state;
+        return RUN_STATE__MAX;
+    }
+    return state;
+}
+
 /* --- the end ------------------------------------------------------------- */
 
 static bool is_host_cause(int cause)
@@ -268,7 +305,12 @@ int ft_control_shutdown(int cause)
     }
     if (cause && shutdown_action == SHUTDOWN_ACTION_PAUSE &&
         !is_host_cause(cause)) {
-        return cause;           /* -no-shutdown: a pause, not an end */
+        /* -no-shutdown: a pause, not an end */
+        if (!control.backup) {
+            return cause;
+        }
+        control.stop_state = RUN_STATE_SHUTDOWN;
+        return SHUTDOWN_CAUSE_NONE;
     }
     if (cause && !control.wanted) {
         control.wanted = cause;

@@ -26,6 +26,7 @@ struct QemuOpts *ft_setup(struct QemuOpts *icount);
 int ft_control_reset(int cause);
 int ft_control_powerdown(int requested);
 int ft_control_shutdown(int cause);
+int ft_control_vmstop(int state);
 /* True: an HMP command was refused, with a message on the monitor. */
 bool ft_control_hmp_refused(Monitor *mon, const char *name);
 
