@@ -1,11 +1,12 @@
 # The short names.  `make` alone prints them.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
-.PHONY: help all deps deps-quiet qemu check-fast check demo hooks-diff clean
+.PHONY: help all deps deps-quiet qemu check-fast check demo bench hooks-diff clean
 
 BUILD = build
 PYTHON = /usr/bin/python3
 CYCLES = 1
+ROUNDS ?= 3
 
 help:
 	@echo 'QEMU-FT: a virtual machine that survives the loss of its host.'
@@ -15,6 +16,7 @@ help:
 	@echo '  make qemu         get QEMU and build the fork: $(BUILD)/qemu/qemu-system-x86_64'
 	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
 	@echo '  make check        every test'
+	@echo '  make bench        what protection costs: guest jobs with it and without'
 	@echo '  make hooks-diff   what the fork inserts into QEMU, as a diff'
 	@echo '  make deps         install the Debian packages that are needed'
 	@echo '  make clean        remove $(BUILD); what was downloaded stays'
@@ -44,6 +46,11 @@ demo: qemu
 	@CYCLES=$(CYCLES) FT_BUILD=$(abspath $(BUILD)) \
 	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
 	$(PYTHON) tests/demo/run
+
+bench: qemu
+	@ROUNDS=$(ROUNDS) FT_BUILD=$(abspath $(BUILD)) \
+	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
+	$(PYTHON) tests/bench/run
 
 hooks-diff:
 	@$(PYTHON) configure --build-dir=$(BUILD) --again >/dev/null

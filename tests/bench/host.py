@@ -1,0 +1,70 @@
+"""The machine that measures, and how much of it others used meanwhile.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import platform
+import resource
+import time
+
+BUSY_LOAD = 1.0
+TICKS = os.sysconf('SC_CLK_TCK')
+# Fields of /proc/stat's first line that are work: user, nice, system, irq,
+# softirq, steal.
+WORK_FIELDS = (1, 2, 3, 6, 7, 8)
+
+
+def _cpu_model():
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+        for line in file:
+            if line.startswith('model name'):
+                return ' '.join(line.split(':', 1)[1].split())
+    return platform.machine()
+
+
+def _work_s():
+    """CPU seconds that all of this host has worked."""
+    with open('/proc/stat', encoding='ascii') as file:
+        words = file.readline().split()
+    return sum(int(words[field]) for field in WORK_FIELDS) / TICKS
+
+
+def _own_s():
+    """CPU seconds of this process and of its children that have ended."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in
+               (resource.getrusage(resource.RUSAGE_SELF),
+                resource.getrusage(resource.RUSAGE_CHILDREN)))
+
+
+def process_cpu_s(pid):
+    """CPU seconds of a living process."""
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
+        words = file.read().rpartition(')')[2].split()
+    return (int(words[11]) + int(words[12])) / TICKS
+
+
+class Host:
+    """Its load is that of the moment when this is made."""
+
+    def __init__(self):
+        self.load = os.getloadavg()[0]
+        self.busy = self.load > BUSY_LOAD
+        self._start = None
+
+    def start(self):
+        """From now on the work of others counts."""
+        self._start = time.monotonic(), _work_s(), _own_s()
+
+    def facts(self):
+        """After the last child ended."""
+        since, work, own = self._start
+        others = (_work_s() - work) - (_own_s() - own)
+        return {
+            'cpu': _cpu_model(),
+            'cores': len(os.sched_getaffinity(0)),
+            'load_at_start': round(self.load, 2),
+            'busy_at_start': self.busy,
+            'cores_used_by_others': round(
+                max(others, 0) / (time.monotonic() - since), 2),
+        }
