@@ -16,9 +16,11 @@
 #include "hw/core/cpu.h"
 #include "replay/ft-stream.h"
 #include "channel.h"
+#include "claim-thread.h"
 #include "driver.h"
 #include "gate.h"
 #include "jobs.h"
+#include "lag.h"
 #include "limits.h"
 #include "options.h"
 #include "trace.h"
@@ -27,13 +29,6 @@
 #define SLICE_MS 10
 /* Log that no output waits for is collected for this long (M3). */
 #define BATCH_MS 2
-#define RATE_INTERVAL_US G_USEC_PER_SEC
-#define LAG_SAMPLES_MAX 4096
-
-typedef struct LagSample {
-    uint64_t position;
-    gint64 time_us;
-} LagSample;
 
 FtLog ft_driver_log;
 
@@ -46,10 +41,6 @@ static struct {
     GByteArray *scratch;        /* log bytes on their way to frames */
     uint64_t parsed;            /* backup: entries up to here are well formed */
 
-    FtLease *lease;
-    QemuThread lease_thread;
-    GAsyncQueue *lease_jobs;
-
     /* Backup: the last step seen, I/O thread. */
     uint64_t step_executed, step_icount;
     gint64 step_us;
@@ -57,12 +48,7 @@ static struct {
     uint64_t told;              /* primary: the core knows the log to here */
     gint append_pending;        /* atomic */
 
-    /* Log rate and lag, I/O thread. */
-    gint64 rate_since_us;
-    uint64_t rate_position;
-    uint64_t log_rate;
-    GQueue lag_samples;
-    uint64_t lag_ms;
+    FtLag lag;                  /* I/O thread */
 
     QemuMutex status_lock;
     FtDriverStatus status;      /* protected by status_lock */
@@ -70,7 +56,7 @@ static struct {
 
 static void feed(const FtEvent *event);
 
-/* --- to the I/O thread ---------------------------------------------------- */
+/* --- to the I/O thread --------------------------------------------------- */
 
 typedef struct Closure {
     FtEvent event;
@@ -114,27 +100,12 @@ static void post(FtEventType type, uint64_t position, const char *text)
     in_io_thread(closure_run, closure, closure_free);
 }
 
-/* --- lease ------------------------------------------------------------------ */
+/* --- lease --------------------------------------------------------------- */
 
-typedef struct LeaseJob {
-    bool step;
-    FtLeaseRecord from, to, now;
-    FtLeaseResult result;
-    char *why;
-} LeaseJob;
-
-static void lease_job_free(gpointer opaque)
-{
-    LeaseJob *job = opaque;
-
-    g_free(job->why);
-    g_free(job);
-}
-
+/* The answer, in the I/O thread. */
 static gboolean lease_answer(gpointer opaque)
 {
-    static const char *const names[] = { "won", "lost", "unknown" };
-    LeaseJob *job = opaque;
+    const FtLeaseJob *job = opaque;
     FtEvent event = {
         .type = FT_EVENT_LEASE,
         .result = job->result,
@@ -142,49 +113,23 @@ static gboolean lease_answer(gpointer opaque)
         .text = job->why,
     };
 
-    trace_ft_driver_lease_result(job->step ? names[job->result] : "read",
-                                 job->now.generation, job->now.owner,
-                                 job->now.partner, job->why ?: "");
     feed(&event);
     return G_SOURCE_REMOVE;
 }
 
-static void *lease_thread(void *opaque)
+static void lease_answered(FtLeaseJob *job)
 {
-    for (;;) {
-        LeaseJob *job = g_async_queue_pop(d.lease_jobs);
-
-        if (job->step) {
-            job->result = ft_lease_step(d.lease, &job->from, &job->to,
-                                        &job->now, &job->why);
-        } else {
-            job->result = ft_lease_read(d.lease, &job->now, &job->why)
-                ? FT_LEASE_WON : FT_LEASE_UNKNOWN;
-        }
-        in_io_thread(lease_answer, job, lease_job_free);
-    }
-    return NULL;
+    in_io_thread(lease_answer, job, ft_claim_thread_job_free);
 }
 
-static void lease_ask(const FtAction *action)
-{
-    LeaseJob *job = g_new0(LeaseJob, 1);
-
-    job->step = action->type == FT_ACTION_LEASE_STEP;
-    if (job->step) {
-        job->from = action->from_record;
-        job->to = action->to_record;
-        trace_ft_driver_lease_step(job->to.generation, job->to.owner,
-                                   job->to.partner, job->to.nonce);
-    }
-    g_async_queue_push(d.lease_jobs, job);
-}
-
-/* --- timers ------------------------------------------------------------------ */
+/* --- timers -------------------------------------------------------------- */
 
 static gboolean timer_fired(gpointer opaque)
 {
-    FtEvent event = { .type = FT_EVENT_TIMER, .timer = GPOINTER_TO_INT(opaque) };
+    FtEvent event = {
+        .type = FT_EVENT_TIMER,
+        .timer = GPOINTER_TO_INT(opaque),
+    };
 
     g_clear_pointer(&d.timers[event.timer], g_source_unref);
     feed(&event);
@@ -205,7 +150,7 @@ static void timer_arm(FtTimer timer, guint delay_ms)
     }
 }
 
-/* --- log ---------------------------------------------------------------------- */
+/* --- log ----------------------------------------------------------------- */
 
 /* How far outputs are behind the position, for the backup's gate. */
 static uint32_t held_before(uint64_t position)
@@ -273,31 +218,6 @@ static void commit_log(uint64_t position)
     }
 }
 
-static void lag_sample(uint64_t appended, uint64_t executed)
-{
-    gint64 now = g_get_monotonic_time();
-    LagSample *sample;
-
-    while ((sample = g_queue_peek_head(&d.lag_samples)) &&
-           sample->position <= executed) {
-        g_free(g_queue_pop_head(&d.lag_samples));
-    }
-    d.lag_ms = sample ? (now - sample->time_us) / 1000 : 0;
-    sample = g_queue_peek_tail(&d.lag_samples);
-    if (appended > executed && (!sample || sample->position < appended) &&
-        g_queue_get_length(&d.lag_samples) < LAG_SAMPLES_MAX) {
-        sample = g_new(LagSample, 1);
-        *sample = (LagSample) { appended, now };
-        g_queue_push_tail(&d.lag_samples, sample);
-    }
-    if (now - d.rate_since_us >= RATE_INTERVAL_US) {
-        d.log_rate = (appended - MIN(d.rate_position, appended)) *
-            G_USEC_PER_SEC / (now - d.rate_since_us);
-        d.rate_since_us = now;
-        d.rate_position = appended;
-    }
-}
-
 static gboolean append_run(gpointer opaque)
 {
     FtEvent event = { .type = FT_EVENT_APPENDED };
@@ -332,7 +252,7 @@ static gboolean batch_timer(gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-/* --- actions ------------------------------------------------------------------- */
+/* --- actions ------------------------------------------------------------- */
 
 static void state_action(const FtAction *action)
 {
@@ -380,7 +300,7 @@ static void carry_out(const FtAction *action)
         break;
     case FT_ACTION_LEASE_STEP:
     case FT_ACTION_LEASE_READ:
-        lease_ask(action);
+        ft_claim_thread_ask(action);
         break;
     case FT_ACTION_STORE:
         ft_log_append(&ft_driver_log, action->data, action->size);
@@ -389,6 +309,7 @@ static void carry_out(const FtAction *action)
         commit_log(action->position);
         break;
     case FT_ACTION_RELEASE:
+        trace_ft_driver_release(action->position);
         ft_gate_release(action->position);
         break;
     case FT_ACTION_LOG_TRIM:
@@ -421,11 +342,12 @@ static void update_status(void)
     ft_core_status(d.core, &core);
     if (core.state == FT_STATE_PROTECTED && core.role == FT_ROLE_PRIMARY) {
         core.appended = ft_log_end(&ft_driver_log);
-        lag_sample(core.appended, core.executed);
+        ft_lag_update(&d.lag, core.appended, core.executed,
+                      g_get_monotonic_time());
         ft_stream_set_stall(
             core.appended - core.acknowledged > FT_LOG_BUFFER_MAX ||
             core.appended - core.executed > FT_RING_MAX ||
-            d.lag_ms > FT_LAG_STALL_MS);
+            d.lag.lag_ms > FT_LAG_STALL_MS);
     }
     QEMU_LOCK_GUARD(&d.status_lock);
     status->core = core;
@@ -435,8 +357,8 @@ static void update_status(void)
               sizeof(status->peer_node));
     status->core.text = status->text;
     status->core.peer_node = status->peer_node;
-    status->log_rate = d.log_rate;
-    status->lag_ms = d.lag_ms;
+    status->log_rate = d.lag.log_rate;
+    status->lag_ms = d.lag.lag_ms;
 }
 
 static void feed_one(const FtEvent *event)
@@ -492,7 +414,7 @@ static void feed(const FtEvent *event)
     update_status();
 }
 
-/* --- channel callbacks ----------------------------------------------------------- */
+/* --- channel callbacks --------------------------------------------------- */
 
 static const char *on_refuse(void)
 {
@@ -571,7 +493,7 @@ static const FtChannelOps channel_ops = {
     .heartbeat = on_heartbeat,
 };
 
-/* --- other threads ----------------------------------------------------------------- */
+/* --- other threads ------------------------------------------------------- */
 
 void ft_driver_status(FtDriverStatus *status)
 {
@@ -647,20 +569,13 @@ static void *io_thread(void *opaque)
 
 void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
 {
-    g_autofree char *why = NULL;
-
     d.core = ft_core_new(config);
     d.context = g_main_context_new();
     d.loop = g_main_loop_new(d.context, FALSE);
     d.scratch = g_byte_array_new();
-    d.lease = ft_lease_open(lease_uri, &why);
-    assert(d.lease);            /* the option was checked */
-    d.lease_jobs = g_async_queue_new();
-    g_queue_init(&d.lag_samples);
     qemu_mutex_init(&d.status_lock);
     update_status();
-    qemu_thread_create(&d.lease_thread, "ft-lease", lease_thread, NULL,
-                       QEMU_THREAD_DETACHED);
+    ft_claim_thread_start(lease_uri, lease_answered);
     qemu_thread_create(&d.thread, "ft-io", io_thread, NULL,
                        QEMU_THREAD_DETACHED);
 }

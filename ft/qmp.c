@@ -163,7 +163,7 @@ void qmp_ft_stop(Error **errp)
     give_command(FT_EVENT_CMD_STOP, errp);
 }
 
-/* --- digests ----------------------------------------------------------------- */
+/* --- digests ------------------------------------------------------------- */
 
 static FtDigest *digest_now(void)
 {

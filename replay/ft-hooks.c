@@ -1,0 +1,214 @@
+/*
+ * What upstream's engine, vCPU loop and main loop ask the live stream.
+ *
+ * Each function is one hook (hooks/) and says what it changes; without -ft
+ * each does nothing.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qemu/seqlock.h"
+#include "qemu/main-loop.h"
+#include "hw/core/cpu.h"
+#include "system/cpu-timers.h"
+#include "system/cpu-timers-internal.h"
+#include "system/cpus.h"
+#include "ft-stream-internal.h"
+
+/* What the guest's clocks show before it begins; any constant will do. */
+#define HELD_CLOCK_NS 0
+/* A starved vCPU looks at the log again after this at the latest. */
+#define STARVED_WAIT_MS 2
+/* And so it does when it is the main loop's turn. */
+#define TURN_WAIT_MS 1
+
+/*
+ * Is it the main loop's turn to act on the entry at the cursor?  The vCPU's
+ * thread accounts for sleep and runs the guest's timers.
+ */
+static bool main_loop_entry(void)
+{
+    switch (replay_state.data_kind) {
+    case EVENT_CHECKPOINT ... EVENT_CHECKPOINT_LAST:
+        return replay_state.data_kind !=
+            EVENT_CHECKPOINT + CHECKPOINT_CLOCK_WARP_ACCOUNT &&
+            replay_state.data_kind !=
+            EVENT_CHECKPOINT + CHECKPOINT_CLOCK_VIRTUAL;
+    case EVENT_CLOCK ... EVENT_CLOCK_LAST:
+    case EVENT_SHUTDOWN ... EVENT_SHUTDOWN_LAST:
+        return true;
+    }
+    return false;
+}
+
+/* Called with the BQL, under which the main thread changes the engine. */
+bool ft_stream_hook_idle(void)
+{
+    if (ft_stream_records()) {
+        return replay_has_events();
+    }
+    return ft_stream_plays() && !ft_stream.starved &&
+        replay_state.instruction_count == 0 && !main_loop_entry();
+}
+
+/* --- the replay mutex ---------------------------------------------------- */
+
+void ft_stream_hook_before_lock(void)
+{
+    if (!ft_stream.active) {
+        return;
+    }
+    if (!current_cpu) {
+        qatomic_set(&ft_stream.main_polls, false);
+        /* Whoever waits here must not wait for a whole slice. */
+        if (first_cpu) {
+            cpu_exit(first_cpu);
+        }
+        return;
+    }
+    if (ft_stream_plays() && replay_state.instruction_count == 0) {
+        if (ft_stream.starved) {
+            ft_log_wait(ft_stream.log, ft_stream.read_position,
+                        STARVED_WAIT_MS);
+        } else if (main_loop_entry()) {
+            /* Racing the main loop for the mutex would only slow it down. */
+            qatomic_set(&ft_stream.vcpu_waits, true);
+            ft_log_wait(ft_stream.log, UINT64_MAX, TURN_WAIT_MS);
+        }
+    }
+    while (ft_stream_records() && qatomic_read(&ft_stream.stall) &&
+           !qatomic_read(&current_cpu->stop)) {
+        ft_log_wait(ft_stream.log, UINT64_MAX, STARVED_WAIT_MS);
+    }
+}
+
+void ft_stream_hook_after_lock(void)
+{
+    if (!ft_stream_plays()) {
+        return;
+    }
+    if (ft_stream.starved && !ft_stream.control_pending &&
+        ft_stream_log_has_more()) {
+        ft_stream_fetch_again();
+    }
+    /* The engine passes over these when it looks for another; a machine that
+       is paused looks for none. */
+    if (!current_cpu && replay_state.instruction_count == 0 &&
+        replay_state.data_kind >= EVENT_SHUTDOWN &&
+        replay_state.data_kind <= EVENT_SHUTDOWN_LAST) {
+        replay_next_event_is(EVENT_END);
+    }
+}
+
+void ft_stream_hook_before_unlock(void)
+{
+    if (!ft_stream.active || !ft_stream.started) {
+        return;
+    }
+    if (ft_stream_records()) {
+        ft_stream_publish();
+        return;
+    }
+    qatomic_set(&ft_stream.icount, replay_state.current_icount);
+    if (!current_cpu) {
+        qatomic_set(&ft_stream.main_polls, true);
+    }
+    if (ft_stream.starved) {
+        return;
+    }
+    if (main_loop_entry()) {
+        /* Without this the main loop sleeps to a deadline of its own. */
+        if (qatomic_xchg(&ft_stream.main_polls, false)) {
+            qemu_notify_event();
+        }
+    } else if (!current_cpu && first_cpu) {
+        qemu_cpu_kick(first_cpu);
+        if (qatomic_xchg(&ft_stream.vcpu_waits, false)) {
+            ft_log_wake(ft_stream.log);
+        }
+    }
+}
+
+bool ft_stream_hook_notify_exit(void)
+{
+    if (ft_stream.active && current_cpu) {
+        cpu_exit(current_cpu);
+    }
+    return ft_stream.active;
+}
+
+/*
+ * Upstream's main loop wakes every thread that has timers when the log has
+ * an event for the vCPU, and so itself; here the vCPU was told.
+ */
+bool ft_stream_hook_has_event(void)
+{
+    return ft_stream.active;
+}
+
+/* --- what the engine logs ------------------------------------------------ */
+
+bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
+{
+    if (!ft_stream.active) {
+        return false;
+    }
+    if (!ft_stream.started) {
+        *result = false;
+        return true;
+    }
+    /*
+     * At every exit of the vCPU's loop, and without any effect unless the
+     * machine was asleep: nine in ten entries of upstream's log.
+     */
+    if (ft_stream_records() && checkpoint == CHECKPOINT_CLOCK_WARP_ACCOUNT &&
+        timers_state.vm_clock_warp_start == -1 && !replay_has_events()) {
+        *result = true;
+        return true;
+    }
+    return false;
+}
+
+bool ft_stream_hook_async_events(void)
+{
+    return ft_stream_records() && !replay_has_events();
+}
+
+bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
+{
+    if (!ft_stream.active) {
+        return false;
+    }
+    if (!ft_stream.started) {
+        *clock = HELD_CLOCK_NS;
+        return true;
+    }
+    if (ft_stream_records()) {
+        *clock += ft_stream.clock_offset[kind];
+    }
+    return false;
+}
+
+bool ft_stream_hook_random(void *buf, size_t len)
+{
+    if (!ft_stream.active || ft_stream.started) {
+        return false;
+    }
+    memset(buf, 0x5a, len);
+    return true;
+}
+
+/*
+ * A reset that the backup's guest did not ask for was asked for on the
+ * primary, by QMP.
+ */
+int ft_stream_hook_reset(int cause)
+{
+    if (ft_stream_plays() && cause == SHUTDOWN_CAUSE_NONE &&
+        !ft_stream.starved &&
+        replay_state.instruction_count == 0 && replay_state.data_kind ==
+        EVENT_CHECKPOINT + CHECKPOINT_RESET_REQUESTED) {
+        return SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET;
+    }
+    return cause;
+}

@@ -1,0 +1,57 @@
+/*
+ * The live stream's state, shared by its parts.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef REPLAY_FT_STREAM_INTERNAL_H
+#define REPLAY_FT_STREAM_INTERNAL_H
+
+#include "ft-stream.h"
+#include "replay-internal.h"
+
+typedef struct FtStream {
+    /* Set up once. */
+    bool active;
+    FtLog *log;
+    FtStreamOps ops;
+    QEMUBH *bh;
+
+    /* Protected by the replay mutex. */
+    bool started;
+    bool to_log;                /* primary */
+    bool flush_wanted;          /* primary: an output waits for this log */
+    bool starved;               /* backup: the sentinel was fetched */
+    bool control_pending;       /* backup: a control entry is next */
+    bool clock_seen[REPLAY_CLOCK_COUNT];
+    int64_t clock_offset[REPLAY_CLOCK_COUNT];
+    uint64_t read_position;     /* backup: the engine's next byte */
+
+    /* Atomic. */
+    bool draining;
+    bool main_polls;            /* backup: the main loop may sleep */
+    bool vcpu_waits;            /* backup: for the main loop's turn to end */
+    bool stall;                 /* primary: buffers are full (M4) */
+    uint64_t executed;
+    int64_t icount;
+} FtStream;
+
+extern FtStream ft_stream;
+
+static inline bool ft_stream_plays(void)
+{
+    return ft_stream.active && replay_mode == REPLAY_MODE_PLAY;
+}
+
+static inline bool ft_stream_records(void)
+{
+    return ft_stream.active && replay_mode == REPLAY_MODE_RECORD;
+}
+
+/* Backup: the log goes on beyond what the engine has read. */
+bool ft_stream_log_has_more(void);
+/* Backup: looks at the log again after the sentinel. */
+void ft_stream_fetch_again(void);
+/* Primary: the open transaction ends. */
+void ft_stream_publish(void);
+
+#endif
