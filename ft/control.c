@@ -41,56 +41,55 @@ static struct {
     QEMUTimer *grace;
 } control;
 
-/* Change the machine in ways that are in no log entry. */
-static const char *const never[] = {
-    "device_add", "device_del", "set_link", "balloon", "inject-nmi", "nmi",
-    "block_resize", "eject", "change", "blockdev-open-tray",
-    "blockdev-close-tray", "blockdev-remove-medium", "blockdev-insert-medium",
-    "blockdev-change-medium", "blockdev-mirror", "blockdev-backup",
-    "blockdev-reopen", "blockdev-snapshot", "blockdev-snapshot-sync",
-    "block-commit", "block-stream", "drive-mirror", "drive-backup",
-    "drive_mirror", "drive_backup", "block_set_io_throttle", "transaction",
-    "migrate", "migrate-incoming", "snapshot-save", "snapshot-load",
-    "snapshot-delete", "savevm", "loadvm", "delvm", "netdev_add",
-    "netdev_del", "chardev-change", "chardev-remove", "chardev-send-break",
-    "object-add", "object-del", "object_add", "object_del", "qom-set",
-    "qom_set", "cpu-add", "system_wakeup", "replay_seek", "replay-seek",
-    "replay_break", "replay-break", "xen-set-global-dirty-log",
-    "announce-self", "announce_self", "watchdog-set-action", "gdbserver",
-    "mce", "o", "i", "x-colo-lost-heartbeat", "nbd-server-start",
-    "job-complete", "set-action", "rtc-reset-reinjection",
+/*
+ * Commands that leave a protected machine as it is, or go through the log.
+ * What is not on the list is refused: some change the machine behind the
+ * log's back, some wait for what the replay engine can't give them.
+ */
+static const char *const harmless[] = {
+    "query-*", "x-query-*", "ft-*", "x-ft-*", "trace-event-*", "qom-list",
+    "qom-list-*", "qom-get", "device-list-properties", "qmp_capabilities",
+    "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
+    "input-send-event", "ringbuf-read", "ringbuf-write", "memsave",
+    "pmemsave", "getfd", "closefd", "add-fd", "remove-fd", "yank",
+    "human-monitor-command",
+    /* as the human monitor names them */
+    "help", "sendkey", "mouse_move", "mouse_button", "mouse_set",
+    "ringbuf_read", "ringbuf_write", "print", "x", "xp", "sum", "gpa2hva",
+    "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile",
 };
+
+#define FOLLOWS "a backup follows its primary; give the command there"
+#define REFUSED "it could change a protected machine behind its backup's back"
 
 /* Are made on the primary; a backup follows it. */
 static const char *const primary_only[] = {
     "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "sendkey", "input-send-event", "mouse_move", "mouse_button",
-    "ringbuf-write",
+    "mouse_set", "ringbuf-write", "ringbuf_write",
 };
 
-/* A command of the human monitor may have aliases: "stop|s". */
-static bool is_command(const char *names, const char *command)
-{
-    size_t len = strlen(command);
-
-    return !strncmp(names, command, len) &&
-        (names[len] == 0 || names[len] == '|');
-}
-
-static bool name_is_in(const char *names, const char *const *list, int n)
+static bool is_on_list(const char *name, const char *const *list, int n)
 {
     for (int i = 0; i < n; i++) {
-        if (is_command(names, list[i])) {
+        if (g_pattern_match_simple(list[i], name)) {
             return true;
         }
     }
     return false;
 }
 
-static void disable_commands(const char *const *list, int n, const char *why)
+static void disable_unless_harmless(const QmpCommand *cmd, void *opaque)
 {
-    for (int i = 0; i < n; i++) {
-        qmp_disable_command(&qmp_commands, list[i], why);
+    if (!is_on_list(cmd->name, harmless, ARRAY_SIZE(harmless))) {
+        qmp_disable_command(&qmp_commands, cmd->name, REFUSED);
+    }
+}
+
+static void disable_primary_only(void)
+{
+    for (int i = 0; i < ARRAY_SIZE(primary_only); i++) {
+        qmp_disable_command(&qmp_commands, primary_only[i], FOLLOWS);
     }
 }
 
@@ -122,12 +121,9 @@ void ft_control_init(FtRole role, bool start_paused)
     control.grace = timer_new_ms(QEMU_CLOCK_REALTIME, end_grace_over, NULL);
     control.backup = role == FT_ROLE_BACKUP;
     control.start_paused = start_paused;
-    disable_commands(never, ARRAY_SIZE(never), "it would change a protected "
-                     "machine behind its backup's back");
+    qmp_for_each_command(&qmp_commands, disable_unless_harmless, NULL);
     if (control.backup) {
-        disable_commands(primary_only, ARRAY_SIZE(primary_only),
-                         "a backup follows its primary; give the command "
-                         "there");
+        disable_primary_only();
     } else {
         qmp_disable_command(&qmp_commands, "cont", "the guest begins when "
                             "the backup is there (query-ft); use ft-stop to "
@@ -136,28 +132,47 @@ void ft_control_init(FtRole role, bool start_paused)
     qemu_add_vm_change_state_handler(state_changed, NULL);
 }
 
-bool ft_control_hmp_refused(Monitor *mon, const char *name)
+/* Why not, or NULL. */
+static const char *hmp_refusal(const char *name)
 {
-    if (!control.active) {
-        return false;
-    }
-    if (name_is_in(name, never, ARRAY_SIZE(never))) {
-        monitor_printf(mon, "%s: would change a protected machine behind its "
-                       "backup's back\n", name);
-        return true;
+    if (!is_on_list(name, harmless, ARRAY_SIZE(harmless))) {
+        return REFUSED;
     }
     if (control.backup &&
-        name_is_in(name, primary_only, ARRAY_SIZE(primary_only))) {
-        monitor_printf(mon, "%s: a backup follows its primary; give the "
-                       "command there\n", name);
-        return true;
+        is_on_list(name, primary_only, ARRAY_SIZE(primary_only))) {
+        return FOLLOWS;
     }
-    if (is_command(name, "cont") && !ft_stream_started()) {
-        monitor_printf(mon, "cont: the guest begins when the backup is there "
-                       "(info ft)\n");
-        return true;
+    if (!strcmp(name, "cont") && !ft_stream_started()) {
+        return "the guest begins when the backup is there (info ft)";
     }
-    return false;
+    return NULL;
+}
+
+/* "info" has a table of its own, and changes nothing. */
+static bool is_info(const HMPCommand *cmd)
+{
+    for (const HMPCommand *c = hmp_cmds; c->name; c++) {
+        if (c == cmd) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool ft_control_hmp_refused(Monitor *mon, const HMPCommand *cmd)
+{
+    g_autofree char *name = NULL;
+    const char *why;
+
+    if (!control.active || is_info(cmd)) {
+        return false;
+    }
+    name = g_strndup(cmd->name, strcspn(cmd->name, "|"));    /* "stop|s" */
+    why = hmp_refusal(name);
+    if (why) {
+        monitor_printf(mon, "%s: %s\n", name, why);
+    }
+    return why;
 }
 
 /* --- the guest begins ---------------------------------------------------- */
@@ -174,8 +189,7 @@ static void begin(bool paused)
     }
     control.following = false;
     if (control.backup) {
-        qmp_disable_command(&qmp_commands, "cont", "a backup follows its "
-                            "primary; give the command there");
+        disable_primary_only();
     }
 }
 

@@ -13,6 +13,7 @@
 typedef struct Chardev Chardev;
 typedef struct Monitor Monitor;
 struct QemuOpts;
+struct HMPCommand;
 
 /* -ft ARG.  Exits on help and on errors. */
 void ft_options_parse(const char *arg);
@@ -28,7 +29,7 @@ int ft_control_powerdown(int requested);
 int ft_control_shutdown(int cause);
 int ft_control_vmstop(int state);
 /* True: an HMP command was refused, with a message on the monitor. */
-bool ft_control_hmp_refused(Monitor *mon, const char *name);
+bool ft_control_hmp_refused(Monitor *mon, const struct HMPCommand *cmd);
 
 /* Any thread with the replay mutex.  True: the bytes were taken. */
 bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);
