@@ -12,7 +12,8 @@
 
 #include "system/block-backend.h"
 
-char *ft_digest_cpu(void);
+/* The CPU's registers, as text for people and for ft_digest_bytes(). */
+char *ft_digest_cpu_text(void);
 char *ft_digest_ram(void);
 char *ft_digest_bytes(const void *data, size_t size);
 /* NULL and *errp when the file or the disk can't be read. */

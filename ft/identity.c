@@ -271,7 +271,8 @@ char *ft_identity_make(Error **errp)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
     MachineState *machine = MACHINE(qdev_get_machine());
-    g_autofree char *cpu = ft_digest_cpu();
+    g_autofree char *cpu_text = ft_digest_cpu_text();
+    g_autofree char *cpu = ft_digest_bytes(cpu_text, strlen(cpu_text));
     g_autofree char *ram = ft_digest_ram();
     GString *text;
 
