@@ -181,9 +181,14 @@ class BrokenLog(Cut):
             rom.check_counter(rom.text(pair.primary))
 
     def test_flipped_bit_in_an_acknowledgement(self):
-        """The primary ends the session; who claims first goes on."""
-        self.cut(lambda relay: relay.tcp.flip('to-client', after=20),
-                 SUSPICION_S)
+        """It costs the primary its backup; closing lets both claim."""
+        with RomPair('counter', relay=True) as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 60)
+            pair.relay.tcp.flip('to-client', after=20)
+            self.assert_one_goes_on(pair, SUSPICION_S)
+            self.assertRegex(pair.primary.process.errors(),
+                             'ft: claiming: .*frame')
 
     def test_kill_within_a_transaction(self):
         """Half a frame is nothing: the backup ends where the whole ones do."""
