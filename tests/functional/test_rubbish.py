@@ -168,7 +168,8 @@ class ToBackup(unittest.TestCase):
                         pass
                     answer = read_to_end(sock)
                     if answer:      # a reset may overtake it
-                        self.assertIn(b'peer-busy: this backup is paired', answer)
+                        self.assertIn(b'peer-busy: this backup is paired',
+                                      answer)
             open_for_long = [connect(pair) for _ in range(50)]
             for machine in (pair.primary, pair.backup):
                 self.assertEqual(machine.query()['state'], 'protected')
