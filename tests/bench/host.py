@@ -9,6 +9,7 @@ import resource
 import time
 
 BUSY_LOAD = 1.0
+BUSY_CORES = 0.2        # used by others; from here on the table warns
 TICKS = os.sysconf('SC_CLK_TCK')
 # Fields of /proc/stat's first line that are work: user, nice, system, irq,
 # softirq, steal.
@@ -50,21 +51,24 @@ class Host:
     def __init__(self):
         self.load = os.getloadavg()[0]
         self.busy = self.load > BUSY_LOAD
-        self._start = None
-
-    def start(self):
-        """From now on the work of others counts."""
-        self._start = time.monotonic(), _work_s(), _own_s()
 
     def facts(self):
-        """After the last child ended."""
-        since, work, own = self._start
-        others = (_work_s() - work) - (_own_s() - own)
         return {
             'cpu': _cpu_model(),
             'cores': len(os.sched_getaffinity(0)),
             'load_at_start': round(self.load, 2),
             'busy_at_start': self.busy,
-            'cores_used_by_others': round(
-                max(others, 0) / (time.monotonic() - since), 2),
         }
+
+
+class Others:
+    """How many cores are used by what is not ours, from now on."""
+
+    def __init__(self):
+        self._start = time.monotonic(), _work_s(), _own_s()
+
+    def cores(self):
+        """Our children must have ended."""
+        since, work, own = self._start
+        others = (_work_s() - work) - (_own_s() - own)
+        return round(max(others, 0) / (time.monotonic() - since), 2)

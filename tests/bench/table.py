@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import statistics
 
+from host import BUSY_CORES
 from measure import MODES
 
 # What is shown, in this order; the words are for people.
@@ -80,6 +81,9 @@ def _heading(data):
            f'{host["cores_used_by_others"]:.2f} cores')
     if host['busy_at_start']:
         yield 'WARNING: the host was busy before the start: do not rely on this'
+    if host['cores_used_by_others'] > BUSY_CORES:
+        yield ('WARNING: others kept the host busy meanwhile: rely on the CPU '
+               'column only')
     yield ('Both machines of the pair and its client shared these cores; '
            'a real pair has\ntwo hosts.')
 
