@@ -254,6 +254,33 @@ static gboolean batch_timer(gpointer opaque)
 
 /* --- actions ------------------------------------------------------------- */
 
+static void update_status(void)
+{
+    FtCoreStatus core;
+    FtDriverStatus *status = &d.status;
+
+    ft_core_status(d.core, &core);
+    if (core.state == FT_STATE_PROTECTED && core.role == FT_ROLE_PRIMARY) {
+        core.appended = ft_log_end(&ft_driver_log);
+        ft_lag_update(&d.lag, core.appended, core.executed,
+                      g_get_monotonic_time());
+        ft_stream_set_stall(
+            core.appended - core.acknowledged > FT_LOG_BUFFER_MAX ||
+            core.appended - core.executed > FT_RING_MAX ||
+            d.lag.lag_ms > FT_LAG_STALL_MS);
+    }
+    QEMU_LOCK_GUARD(&d.status_lock);
+    status->core = core;
+    g_strlcpy(status->text, core.text && *core.text ? core.text
+              : ft_core_reason_text(core.reason), sizeof(status->text));
+    g_strlcpy(status->peer_node, core.peer_node ?: "",
+              sizeof(status->peer_node));
+    status->core.text = status->text;
+    status->core.peer_node = status->peer_node;
+    status->log_rate = d.lag.log_rate;
+    status->lag_ms = d.lag.lag_ms;
+}
+
 static void state_action(const FtAction *action)
 {
     FtCoreStatus status;
@@ -264,6 +291,8 @@ static void state_action(const FtAction *action)
                           ft_core_reason_name(action->reason),
                           status.session, status.generation,
                           action->text ?: "");
+    /* Who hears the event may ask at once. */
+    update_status();
     ft_jobs_add(action, &status);
 }
 
@@ -332,33 +361,6 @@ static void carry_out(const FtAction *action)
         ft_jobs_add(action, NULL);
         break;
     }
-}
-
-static void update_status(void)
-{
-    FtCoreStatus core;
-    FtDriverStatus *status = &d.status;
-
-    ft_core_status(d.core, &core);
-    if (core.state == FT_STATE_PROTECTED && core.role == FT_ROLE_PRIMARY) {
-        core.appended = ft_log_end(&ft_driver_log);
-        ft_lag_update(&d.lag, core.appended, core.executed,
-                      g_get_monotonic_time());
-        ft_stream_set_stall(
-            core.appended - core.acknowledged > FT_LOG_BUFFER_MAX ||
-            core.appended - core.executed > FT_RING_MAX ||
-            d.lag.lag_ms > FT_LAG_STALL_MS);
-    }
-    QEMU_LOCK_GUARD(&d.status_lock);
-    status->core = core;
-    g_strlcpy(status->text, core.text && *core.text ? core.text
-              : ft_core_reason_text(core.reason), sizeof(status->text));
-    g_strlcpy(status->peer_node, core.peer_node ?: "",
-              sizeof(status->peer_node));
-    status->core.text = status->text;
-    status->core.peer_node = status->peer_node;
-    status->log_rate = d.lag.log_rate;
-    status->lag_ms = d.lag.lag_ms;
 }
 
 static void feed_one(const FtEvent *event)
