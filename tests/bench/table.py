@@ -80,7 +80,8 @@ def _heading(data):
            f'{host["load_at_start"]:.2f}; others used '
            f'{host["cores_used_by_others"]:.2f} cores')
     if host['busy_at_start']:
-        yield 'WARNING: the host was busy before the start: do not rely on this'
+        yield ('WARNING: the host was busy before the start: '
+               'do not rely on this')
     if host['cores_used_by_others'] > BUSY_CORES:
         yield 'WARNING: others kept the host busy meanwhile: times are uncertain'
     yield ('Both machines of the pair and its client shared these cores; '
