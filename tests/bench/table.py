@@ -83,7 +83,8 @@ def _heading(data):
         yield ('WARNING: the host was busy before the start: '
                'do not rely on this')
     if host['cores_used_by_others'] > BUSY_CORES:
-        yield 'WARNING: others kept the host busy meanwhile: times are uncertain'
+        yield ('WARNING: others kept the host busy meanwhile: '
+               'times are uncertain')
     yield ('Both machines of the pair and its client shared these cores; '
            'a real pair has\ntwo hosts.')
 
