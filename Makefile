@@ -5,7 +5,7 @@
 
 BUILD = build
 PYTHON = /usr/bin/python3
-CYCLES = 1
+CYCLES ?= 1
 ROUNDS ?= 3
 
 help:
