@@ -36,6 +36,12 @@
 
 /* Instructions after which a count is worth an entry of its own. */
 #define COUNT_WORTH_AN_ENTRY (64 * 1024)
+/*
+ * A transaction of this size has a packet for the guest in it.  What of these
+ * the backup has not got when the primary dies, the sender has to repeat,
+ * after its time-out of a second.
+ */
+#define INPUT_SIZE 64
 
 FtStream ft_stream;
 
@@ -188,12 +194,17 @@ void ft_stream_set_stall(bool stall)
 
 static void commit_open_transaction(void)
 {
+    uint64_t end, size;
+
     if (__fpending(replay_file)) {
         fflush(replay_file);
     }
-    if (ft_log_end(ft_stream.log) != ft_log_committed(ft_stream.log)) {
-        ft_log_commit(ft_stream.log, ft_log_end(ft_stream.log));
-        ft_stream.ops.appended(ft_stream.flush_wanted);
+    end = ft_log_end(ft_stream.log);
+    size = end - ft_log_committed(ft_stream.log);
+    if (size) {
+        ft_log_commit(ft_stream.log, end);
+        ft_stream.ops.appended(ft_stream.flush_wanted ||
+                               size >= INPUT_SIZE);
         ft_stream.flush_wanted = false;
     }
 }

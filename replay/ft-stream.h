@@ -42,7 +42,7 @@ typedef void FtStreamControlFn(FtControl code, const uint8_t *data,
                                size_t size);
 /*
  * A transaction was published, under the replay mutex; urgent: an output
- * waits for it.
+ * waits for it, or input is in it.
  */
 typedef void FtStreamNotifyFn(bool urgent);
 /* The machine is live; main thread, BQL and replay mutex held. */
