@@ -9,6 +9,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "lease.h"
 #include "lease-dir.h"
 #include "wire.h"
@@ -30,68 +31,40 @@ enum {
 
 G_STATIC_ASSERT(RECORD_PARTNER_AT + FT_NODE_MAX <= RECORD_CRC_AT);
 
-static void put32(guint8 *p, guint32 v)
-{
-    v = GUINT32_TO_LE(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static void put64(guint8 *p, guint64 v)
-{
-    v = GUINT64_TO_LE(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static guint32 get32(const guint8 *p)
-{
-    guint32 v;
-
-    memcpy(&v, p, sizeof(v));
-    return GUINT32_FROM_LE(v);
-}
-
-static guint64 get64(const guint8 *p)
-{
-    guint64 v;
-
-    memcpy(&v, p, sizeof(v));
-    return GUINT64_FROM_LE(v);
-}
-
 void ft_lease_record_out(const FtLeaseRecord *rec, guint8 *sector)
 {
     memset(sector, 0, FT_LEASE_RECORD_SIZE);
-    put32(sector + RECORD_MAGIC_AT, RECORD_MAGIC);
-    put32(sector + RECORD_VERSION_AT, RECORD_VERSION);
+    ft_put32(sector + RECORD_MAGIC_AT, RECORD_MAGIC);
+    ft_put32(sector + RECORD_VERSION_AT, RECORD_VERSION);
     memcpy(sector + RECORD_UUID_AT, rec->vm_uuid, sizeof(rec->vm_uuid));
-    put64(sector + RECORD_GENERATION_AT, rec->generation);
-    put64(sector + RECORD_NONCE_AT, rec->nonce);
-    put32(sector + RECORD_DISKS_AT, rec->disks);
+    ft_put64(sector + RECORD_GENERATION_AT, rec->generation);
+    ft_put64(sector + RECORD_NONCE_AT, rec->nonce);
+    ft_put32(sector + RECORD_DISKS_AT, rec->disks);
     g_strlcpy((char *)sector + RECORD_OWNER_AT, rec->owner, FT_NODE_MAX);
     g_strlcpy((char *)sector + RECORD_PARTNER_AT, rec->partner, FT_NODE_MAX);
-    put32(sector + RECORD_CRC_AT, ft_wire_crc32c(0, sector, RECORD_CRC_AT));
+    ft_put32(sector + RECORD_CRC_AT, ft_wire_crc32c(0, sector, RECORD_CRC_AT));
 }
 
 gboolean ft_lease_record_in(FtLeaseRecord *rec, const guint8 *sector,
                             const char **why)
 {
-    guint32 disks = get32(sector + RECORD_DISKS_AT);
+    guint32 disks = ft_get32(sector + RECORD_DISKS_AT);
 
-    if (get32(sector + RECORD_MAGIC_AT) != RECORD_MAGIC) {
+    if (ft_get32(sector + RECORD_MAGIC_AT) != RECORD_MAGIC) {
         *why = "it is no lease record";
         return FALSE;
     }
-    if (get32(sector + RECORD_CRC_AT) !=
+    if (ft_get32(sector + RECORD_CRC_AT) !=
         ft_wire_crc32c(0, sector, RECORD_CRC_AT)) {
         *why = "its checksum is wrong";
         return FALSE;
     }
-    if (get32(sector + RECORD_VERSION_AT) != RECORD_VERSION) {
+    if (ft_get32(sector + RECORD_VERSION_AT) != RECORD_VERSION) {
         *why = "it was written by another version of this program";
         return FALSE;
     }
     if ((disks != FT_LEASE_DISKS_OWN && disks != FT_LEASE_DISKS_SHARED) ||
-        get64(sector + RECORD_GENERATION_AT) == 0 ||
+        ft_get64(sector + RECORD_GENERATION_AT) == 0 ||
         sector[RECORD_OWNER_AT] == 0 ||
         sector[RECORD_OWNER_AT + FT_NODE_MAX - 1] != 0 ||
         sector[RECORD_PARTNER_AT + FT_NODE_MAX - 1] != 0) {
@@ -100,8 +73,8 @@ gboolean ft_lease_record_in(FtLeaseRecord *rec, const guint8 *sector,
     }
     memset(rec, 0, sizeof(*rec));
     memcpy(rec->vm_uuid, sector + RECORD_UUID_AT, sizeof(rec->vm_uuid));
-    rec->generation = get64(sector + RECORD_GENERATION_AT);
-    rec->nonce = get64(sector + RECORD_NONCE_AT);
+    rec->generation = ft_get64(sector + RECORD_GENERATION_AT);
+    rec->nonce = ft_get64(sector + RECORD_NONCE_AT);
     rec->disks = disks;
     memcpy(rec->owner, sector + RECORD_OWNER_AT, FT_NODE_MAX);
     memcpy(rec->partner, sector + RECORD_PARTNER_AT, FT_NODE_MAX);

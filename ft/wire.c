@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "limits.h"
+#include "bytes.h"
 #include "wire.h"
 
 #define FRAME_MAGIC 0x31544651u         /* "QFT1" as bytes */
@@ -39,48 +40,6 @@ enum {
 
 G_STATIC_ASSERT(FRAME_CRC_AT + 4 == FT_FRAME_HEADER_SIZE);
 G_STATIC_ASSERT(HEARTBEAT_CRC_AT + 4 == FT_HEARTBEAT_SIZE);
-
-static void put16(guint8 *p, guint16 v)
-{
-    v = GUINT16_TO_LE(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static void put32(guint8 *p, guint32 v)
-{
-    v = GUINT32_TO_LE(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static void put64(guint8 *p, guint64 v)
-{
-    v = GUINT64_TO_LE(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-static guint16 get16(const guint8 *p)
-{
-    guint16 v;
-
-    memcpy(&v, p, sizeof(v));
-    return GUINT16_FROM_LE(v);
-}
-
-static guint32 get32(const guint8 *p)
-{
-    guint32 v;
-
-    memcpy(&v, p, sizeof(v));
-    return GUINT32_FROM_LE(v);
-}
-
-static guint64 get64(const guint8 *p)
-{
-    guint64 v;
-
-    memcpy(&v, p, sizeof(v));
-    return GUINT64_FROM_LE(v);
-}
 
 /* Slicing by 8: the whole log passes through here, on both sides. */
 static guint32 crc_table[8][256];
@@ -115,8 +74,8 @@ guint32 ft_wire_crc32c(guint32 crc, const void *buf, gsize len)
     }
     crc = ~crc;
     for (; len >= 8; len -= 8, p += 8) {
-        guint32 a = crc ^ get32(p);
-        guint32 b = get32(p + 4);
+        guint32 a = crc ^ ft_get32(p);
+        guint32 b = ft_get32(p + 4);
 
         crc = crc_table[7][a & 0xff] ^ crc_table[6][(a >> 8) & 0xff] ^
               crc_table[5][(a >> 16) & 0xff] ^ crc_table[4][a >> 24] ^
@@ -133,15 +92,15 @@ guint32 ft_wire_crc32c(guint32 crc, const void *buf, gsize len)
 static void frame_fields_out(const FtFrame *frame, guint8 *header)
 {
     memset(header, 0, FT_FRAME_HEADER_SIZE);
-    put32(header + FRAME_MAGIC_AT, FRAME_MAGIC);
-    put16(header + FRAME_VERSION_AT, FT_WIRE_VERSION);
-    put16(header + FRAME_TYPE_AT, frame->type);
-    put32(header + FRAME_FLAGS_AT, frame->flags);
-    put32(header + FRAME_LENGTH_AT, frame->length);
-    put64(header + FRAME_SESSION_AT, frame->session);
-    put64(header + FRAME_GENERATION_AT, frame->generation);
-    put64(header + FRAME_POSITION_AT, frame->position);
-    put32(header + FRAME_HELD_AT, frame->held);
+    ft_put32(header + FRAME_MAGIC_AT, FRAME_MAGIC);
+    ft_put16(header + FRAME_VERSION_AT, FT_WIRE_VERSION);
+    ft_put16(header + FRAME_TYPE_AT, frame->type);
+    ft_put32(header + FRAME_FLAGS_AT, frame->flags);
+    ft_put32(header + FRAME_LENGTH_AT, frame->length);
+    ft_put64(header + FRAME_SESSION_AT, frame->session);
+    ft_put64(header + FRAME_GENERATION_AT, frame->generation);
+    ft_put64(header + FRAME_POSITION_AT, frame->position);
+    ft_put32(header + FRAME_HELD_AT, frame->held);
 }
 
 static guint32 frame_crc(const guint8 *header, const void *payload,
@@ -156,7 +115,7 @@ void ft_wire_frame_out(const FtFrame *frame, const void *payload,
                        guint8 *header)
 {
     frame_fields_out(frame, header);
-    put32(header + FRAME_CRC_AT, frame_crc(header, payload, frame->length));
+    ft_put32(header + FRAME_CRC_AT, frame_crc(header, payload, frame->length));
 }
 
 static guint32 frame_length_max(FtFrameType type)
@@ -199,13 +158,13 @@ gboolean ft_wire_tells_held(FtFrameType type)
 gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
                           const char **why)
 {
-    guint16 type = get16(header + FRAME_TYPE_AT);
+    guint16 type = ft_get16(header + FRAME_TYPE_AT);
 
-    if (get32(header + FRAME_MAGIC_AT) != FRAME_MAGIC) {
+    if (ft_get32(header + FRAME_MAGIC_AT) != FRAME_MAGIC) {
         *why = "no frame: the first bytes are not this protocol's";
         return FALSE;
     }
-    if (get16(header + FRAME_VERSION_AT) != FT_WIRE_VERSION) {
+    if (ft_get16(header + FRAME_VERSION_AT) != FT_WIRE_VERSION) {
         *why = "frame of another protocol version; "
                "run the same build on both machines";
         return FALSE;
@@ -215,13 +174,13 @@ gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
         return FALSE;
     }
     frame->type = type;
-    frame->flags = get32(header + FRAME_FLAGS_AT);
-    frame->length = get32(header + FRAME_LENGTH_AT);
-    frame->session = get64(header + FRAME_SESSION_AT);
-    frame->generation = get64(header + FRAME_GENERATION_AT);
-    frame->position = get64(header + FRAME_POSITION_AT);
-    frame->held = get32(header + FRAME_HELD_AT);
-    frame->crc = get32(header + FRAME_CRC_AT);
+    frame->flags = ft_get32(header + FRAME_FLAGS_AT);
+    frame->length = ft_get32(header + FRAME_LENGTH_AT);
+    frame->session = ft_get64(header + FRAME_SESSION_AT);
+    frame->generation = ft_get64(header + FRAME_GENERATION_AT);
+    frame->position = ft_get64(header + FRAME_POSITION_AT);
+    frame->held = ft_get32(header + FRAME_HELD_AT);
+    frame->crc = ft_get32(header + FRAME_CRC_AT);
     if (frame->flags & ~frame_flags_allowed(frame->type)) {
         *why = "frame with unknown flags";
         return FALSE;
@@ -254,14 +213,14 @@ gboolean ft_wire_frame_check(const FtFrame *frame, const void *payload,
 void ft_wire_heartbeat_out(const FtHeartbeat *hb, guint8 *datagram)
 {
     memset(datagram, 0, FT_HEARTBEAT_SIZE);
-    put32(datagram + HEARTBEAT_MAGIC_AT, HEARTBEAT_MAGIC);
-    put16(datagram + HEARTBEAT_VERSION_AT, FT_WIRE_VERSION);
+    ft_put32(datagram + HEARTBEAT_MAGIC_AT, HEARTBEAT_MAGIC);
+    ft_put16(datagram + HEARTBEAT_VERSION_AT, FT_WIRE_VERSION);
     datagram[HEARTBEAT_ROLE_AT] = hb->role;
-    put64(datagram + HEARTBEAT_SESSION_AT, hb->session);
-    put64(datagram + HEARTBEAT_GENERATION_AT, hb->generation);
-    put64(datagram + HEARTBEAT_SEQUENCE_AT, hb->sequence);
-    put64(datagram + HEARTBEAT_POSITION_AT, hb->position);
-    put32(datagram + HEARTBEAT_CRC_AT,
+    ft_put64(datagram + HEARTBEAT_SESSION_AT, hb->session);
+    ft_put64(datagram + HEARTBEAT_GENERATION_AT, hb->generation);
+    ft_put64(datagram + HEARTBEAT_SEQUENCE_AT, hb->sequence);
+    ft_put64(datagram + HEARTBEAT_POSITION_AT, hb->position);
+    ft_put32(datagram + HEARTBEAT_CRC_AT,
           ft_wire_crc32c(0, datagram, HEARTBEAT_CRC_AT));
 }
 
@@ -271,16 +230,16 @@ gboolean ft_wire_heartbeat_in(FtHeartbeat *hb, const void *datagram,
     const guint8 *p = datagram;
 
     if (size != FT_HEARTBEAT_SIZE ||
-        get32(p + HEARTBEAT_MAGIC_AT) != HEARTBEAT_MAGIC) {
+        ft_get32(p + HEARTBEAT_MAGIC_AT) != HEARTBEAT_MAGIC) {
         *why = "datagram that is no heartbeat";
         return FALSE;
     }
-    if (get32(p + HEARTBEAT_CRC_AT) !=
+    if (ft_get32(p + HEARTBEAT_CRC_AT) !=
         ft_wire_crc32c(0, p, HEARTBEAT_CRC_AT)) {
         *why = "heartbeat with a wrong checksum";
         return FALSE;
     }
-    if (get16(p + HEARTBEAT_VERSION_AT) != FT_WIRE_VERSION) {
+    if (ft_get16(p + HEARTBEAT_VERSION_AT) != FT_WIRE_VERSION) {
         *why = "heartbeat of another protocol version";
         return FALSE;
     }
@@ -289,17 +248,17 @@ gboolean ft_wire_heartbeat_in(FtHeartbeat *hb, const void *datagram,
         *why = "heartbeat of an unknown role";
         return FALSE;
     }
-    hb->session = get64(p + HEARTBEAT_SESSION_AT);
-    hb->generation = get64(p + HEARTBEAT_GENERATION_AT);
-    hb->sequence = get64(p + HEARTBEAT_SEQUENCE_AT);
-    hb->position = get64(p + HEARTBEAT_POSITION_AT);
+    hb->session = ft_get64(p + HEARTBEAT_SESSION_AT);
+    hb->generation = ft_get64(p + HEARTBEAT_GENERATION_AT);
+    hb->sequence = ft_get64(p + HEARTBEAT_SEQUENCE_AT);
+    hb->position = ft_get64(p + HEARTBEAT_POSITION_AT);
     return TRUE;
 }
 
 void ft_wire_ack_out(const FtAck *ack, guint8 *payload)
 {
-    put64(payload, ack->executed);
-    put64(payload + 8, ack->icount);
+    ft_put64(payload, ack->executed);
+    ft_put64(payload + 8, ack->icount);
 }
 
 gboolean ft_wire_ack_in(FtAck *ack, const void *payload, gsize size)
@@ -307,7 +266,7 @@ gboolean ft_wire_ack_in(FtAck *ack, const void *payload, gsize size)
     if (size != FT_ACK_SIZE) {
         return FALSE;
     }
-    ack->executed = get64(payload);
-    ack->icount = get64((const guint8 *)payload + 8);
+    ack->executed = ft_get64(payload);
+    ack->icount = ft_get64((const guint8 *)payload + 8);
     return TRUE;
 }
