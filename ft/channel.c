@@ -232,21 +232,22 @@ static void write_out(void)
     }
 }
 
+/* Bytes that were sent but that the network has not taken yet. */
+static size_t backlog(void)
+{
+    return ch.sioc ? ch.out->len - ch.out_done : 0;
+}
+
 static gboolean channel_writable(QIOChannel *ioc, GIOCondition condition,
                                  gpointer opaque)
 {
     write_out();
-    if (ft_channel_backlog() && !(condition & (G_IO_ERR | G_IO_HUP))) {
+    if (backlog() && !(condition & (G_IO_ERR | G_IO_HUP))) {
         return G_SOURCE_CONTINUE;
     }
     g_source_unref(ch.writable);
     ch.writable = NULL;
     return G_SOURCE_REMOVE;
-}
-
-size_t ft_channel_backlog(void)
-{
-    return ch.sioc ? ch.out->len - ch.out_done : 0;
 }
 
 void ft_channel_send(const FtFrame *frame, const void *payload)
@@ -263,7 +264,7 @@ void ft_channel_send(const FtFrame *frame, const void *payload)
         return;
     }
     write_out();
-    if (ft_channel_backlog()) {
+    if (backlog()) {
         ch.writable = qio_channel_add_watch_source(
             QIO_CHANNEL(ch.sioc), G_IO_OUT,
             channel_writable, NULL, NULL,

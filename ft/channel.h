@@ -38,7 +38,5 @@ void ft_channel_connect(void);      /* answered by connected/connect_failed */
 void ft_channel_close(void);
 void ft_channel_send(const FtFrame *frame, const void *payload);
 void ft_channel_send_heartbeat(const FtHeartbeat *heartbeat);
-/* Bytes that were sent but that the network has not taken yet. */
-size_t ft_channel_backlog(void);
 
 #endif
