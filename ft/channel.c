@@ -148,12 +148,24 @@ static void channel_lost(const char *why)
     ch.ops->closed(text);
 }
 
+/* To close a socket that has something unread resets the connection. */
+static void discard_unread(void)
+{
+    uint8_t buf[16 * 1024];
+    int rounds = 64;
+
+    while (rounds-- && recv(ch.sioc->fd, buf, sizeof(buf), MSG_DONTWAIT) > 0) {
+        continue;
+    }
+}
+
 void ft_channel_close(void)
 {
     if (ch.sioc) {
         trace_ft_channel_closed("by this side");
         /* What was sent, a reason or an END, still arrives. */
         shutdown(ch.sioc->fd, SHUT_WR);
+        discard_unread();
         forget_channel();
     }
 }

@@ -32,6 +32,9 @@ char *ft_core_clean_text(const guint8 *data, gsize size)
 {
     char *text;
 
+    if (size == 0) {
+        return g_strdup("");
+    }
     size = MIN(size, FT_REASON_MAX);
     text = g_utf8_make_valid((const char *)data, size);
     for (char *p = text; *p; p++) {

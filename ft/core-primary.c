@@ -158,6 +158,7 @@ static void paired(FtCore *core)
     ft_lease_record_out(&core->lease, record);
     ft_core_send(core, FT_FRAME_PAIRED, 0, 0, record, sizeof(record));
     core->guest_started = TRUE;
+    core->cause_reason = FT_REASON_NONE;
     ft_core_set_state(core, FT_STATE_PROTECTED, FT_REASON_PAIRED, NULL);
     ft_core_act(core, FT_ACTION_START_GUEST);
 }
@@ -203,7 +204,7 @@ void ft_core_primary_lease(FtCore *core, const FtEvent *event)
         undone(core);
         break;
     case FT_CLAIM_ALONE:
-        go_alone(core, FT_REASON_WON, ft_core_won_text(core));
+        go_alone(core, core->cause_reason, ft_core_won_text(core));
         break;
     case FT_CLAIM_UNPAIR:
         unpaired(core);
@@ -317,6 +318,16 @@ static void ack_frame(FtCore *core, const FtEvent *event)
     }
 }
 
+static void failed_frame(FtCore *core, const FtEvent *event)
+{
+    char *why = ft_core_clean_text(event->data, event->size);
+    char *text = *why ? g_strdup_printf("the backup stopped: %s", why) : NULL;
+
+    g_free(why);
+    ft_core_primary_lost(core, FT_REASON_PEER_FAILED,
+                         ft_core_keep(core, text));
+}
+
 void ft_core_primary_frame(FtCore *core, const FtEvent *event)
 {
     gboolean handshake = core->state == FT_STATE_HANDSHAKE;
@@ -327,6 +338,8 @@ void ft_core_primary_frame(FtCore *core, const FtEvent *event)
         refuse_frame(core, event);
     } else if (event->frame->type == FT_FRAME_ACK && !handshake) {
         ack_frame(core, event);
+    } else if (event->frame->type == FT_FRAME_FAILED) {
+        failed_frame(core, event);
     } else {
         ft_core_bad_frame(core, "a frame that a primary does not expect now");
     }
@@ -363,6 +376,7 @@ static void stop_protecting(FtCore *core)
     if (core->state == FT_STATE_PROTECTED) {
         ft_core_set_state(core, FT_STATE_ENDING, FT_REASON_UNPAIRED,
                           "a person stops the protection; the lease is asked");
+        ft_core_set_cause(core);
         ft_core_lease_step(core, FT_CLAIM_UNPAIR, 1, core->config.node, "");
     } else if (core->state == FT_STATE_CONNECTING ||
                core->state == FT_STATE_HANDSHAKE) {

@@ -144,6 +144,8 @@ static const struct {
     [FT_REASON_PEER_DIFFERS] = { "peer-differs",
         "the two VMs are not the same: start both with the same options" },
     [FT_REASON_PEER_REFUSED] = { "peer-refused", "the peer refused" },
+    [FT_REASON_PEER_FAILED] = { "peer-failed",
+        "the backup stopped: it could not go on" },
     [FT_REASON_PAIRED] = { "paired", "the backup follows the primary" },
     [FT_REASON_NOT_PAIRED] = { "not-paired",
         "the lease does not name this machine as the partner; waiting for a "

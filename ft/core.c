@@ -192,6 +192,21 @@ static void peer_lost(FtCore *core, FtReason reason, const char *text)
 }
 
 /*
+ * This side can't go on.  A backup tells its primary why: that one goes on
+ * alone at once, and its people read the reason there.
+ */
+static void stop_here(FtCore *core, FtReason reason, const char *text)
+{
+    const char *why = text && *text ? text : ft_core_reason_text(reason);
+
+    if (!is_primary(core) && core->channel && core->session) {
+        ft_core_send(core, FT_FRAME_FAILED, 0, core->received, why,
+                     MIN(strlen(why), FT_REASON_MAX));
+    }
+    ft_core_halt(core, reason, text);
+}
+
+/*
  * A backup whose log is not to be trusted must not execute any more of it
  * and must not go live on half of it: it halts, and the primary goes on
  * alone.  A primary only loses its backup by it.
@@ -199,7 +214,7 @@ static void peer_lost(FtCore *core, FtReason reason, const char *text)
 void ft_core_bad_frame(FtCore *core, const char *text)
 {
     if (!is_primary(core) && core->state == FT_STATE_PROTECTED) {
-        ft_core_halt(core, FT_REASON_PEER_BAD_FRAME, text);
+        stop_here(core, FT_REASON_PEER_BAD_FRAME, text);
     } else {
         peer_lost(core, FT_REASON_PEER_BAD_FRAME, text);
     }
@@ -365,7 +380,7 @@ static void dispatch(FtCore *core, const FtEvent *event)
         ft_core_lease_event(core, event);
         break;
     case FT_EVENT_FAIL:
-        ft_core_halt(core, FT_REASON_LOCAL_FAILURE, event->text);
+        stop_here(core, FT_REASON_LOCAL_FAILURE, event->text);
         break;
     default:
         if (is_primary(core)) {
@@ -398,6 +413,7 @@ void ft_core_status(const FtCore *core, FtCoreStatus *status)
         .role = core->role,
         .state = core->state,
         .reason = core->reason,
+        .cause = core->cause_reason,
         .text = core->text,
         .session = core->session,
         .generation = core->lease.generation,

@@ -59,6 +59,7 @@ typedef enum FtReason {
     FT_REASON_PEER_BUSY,            /* refused: already paired */
     FT_REASON_PEER_DIFFERS,         /* refused: the VMs are not the same */
     FT_REASON_PEER_REFUSED,
+    FT_REASON_PEER_FAILED,          /* B stopped, and said why */
     FT_REASON_PAIRED,
     FT_REASON_NOT_PAIRED,           /* B: the record does not name it */
     FT_REASON_WON,
@@ -177,6 +178,8 @@ typedef struct FtCoreStatus {
     FtRole role;                    /* now: a backup that is live is primary */
     FtState state;
     FtReason reason;
+    FtReason cause;                 /* why the last protection ended, or the
+                                       claim under way began; NONE: neither */
     const char *text;               /* detail of reason; valid until the next event */
     guint64 session, generation;
     guint64 appended, sent, acknowledged, executed;

@@ -44,6 +44,7 @@ static FtInfo *info_off(void)
     info->state = FT_INFO_STATE_OFF;
     info->reason = g_strdup(ft_core_reason_name(FT_REASON_NONE));
     info->text = g_strdup(WITHOUT_FT);
+    info->cause = g_strdup(ft_core_reason_name(FT_REASON_NONE));
     info->node = g_strdup("");
     info->peer = g_strdup("");
     info->peer_node = g_strdup("");
@@ -71,6 +72,7 @@ FtInfo *qmp_query_ft(Error **errp)
     info->state = (FtInfoState)st.core.state;
     info->reason = g_strdup(ft_core_reason_name(st.core.reason));
     info->text = g_strdup(st.text);
+    info->cause = g_strdup(ft_core_reason_name(st.core.cause));
     info->node = g_strdup(node_name);
     info->peer = g_strdup(ft_options.address_text);
     info->peer_node = g_strdup(st.peer_node);

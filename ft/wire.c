@@ -126,6 +126,7 @@ static guint32 frame_length_max(FtFrameType type)
     case FT_FRAME_REFUSE:
     case FT_FRAME_PAIRED:
     case FT_FRAME_END:
+    case FT_FRAME_FAILED:
         return FT_REASON_MAX;
     case FT_FRAME_LOG:
         return FT_FRAME_PAYLOAD_MAX;
@@ -169,7 +170,7 @@ gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
                "run the same build on both machines";
         return FALSE;
     }
-    if (type < FT_FRAME_HELLO || type > FT_FRAME_END) {
+    if (type < FT_FRAME_HELLO || type > FT_FRAME_FAILED) {
         *why = "frame of an unknown type";
         return FALSE;
     }

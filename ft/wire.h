@@ -29,6 +29,8 @@ typedef enum FtFrameType {
     FT_FRAME_FAILOVER = 7,  /* P: please take over (test failover) */
     FT_FRAME_END = 8,       /* P: the session ends in order; payload the reason,
                                position the last byte of the log */
+    FT_FRAME_FAILED = 9,    /* B: I stop here and take nothing over; payload
+                               is why, position received up to */
 } FtFrameType;
 
 typedef enum FtFrameFlags {

@@ -85,11 +85,13 @@ class BackupKilled(unittest.TestCase):
                 self.assertEqual(status['generation'], 2)
                 self.assertEqual(status['lease']['owner'], 'a')
                 self.assertEqual(status['lease']['partner'], '')
-                self.assertEqual(status['reason'], 'won')
+                self.assertEqual(status['reason'], 'peer-closed')
+                self.assertEqual(status['cause'], 'peer-closed')
                 self.assertIn('"a", won generation 2', status['text'])
                 event = qmp.wait_event(
                     'FT_STATE', lambda data: data['new'] == 'alone')
                 self.assertEqual(event['data']['generation'], 2)
+                self.assertEqual(event['data']['reason'], 'peer-closed')
                 rom.wait_count(pair.primary,
                                rom.last_count(pair.primary) + 100)
                 rom.check_counter(rom.text(pair.primary))

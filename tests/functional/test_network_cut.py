@@ -177,6 +177,10 @@ class BrokenLog(Cut):
             self.assertEqual(rom.text(pair.backup), '')
             status = pair.primary.wait_state('alone', timeout=SUSPICION_S)
             self.assertEqual(status['lease']['owner'], 'a')
+            # The primary says what the backup said.
+            self.assertEqual(status['reason'], 'peer-failed')
+            self.assertEqual(status['cause'], 'peer-failed')
+            self.assertRegex(status['text'], 'the backup stopped: .*frame')
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 100)
             rom.check_counter(rom.text(pair.primary))
 

@@ -54,6 +54,16 @@ static FtLeaseResult apply(Sim *sim, const SimRequest *request)
     return FT_LEASE_WON;
 }
 
+static gboolean nobody_is_asked(Sim *sim, const SimNode *node)
+{
+    FtCoreStatus status;
+
+    ft_core_status(node->core, &status);
+    return sim->mutation == SIM_MUTATION_NO_LEASE ||
+           (sim->mutation == SIM_MUTATION_TRUST_FAILED &&
+            status.cause == FT_REASON_PEER_FAILED);
+}
+
 void sim_lease_ask(Sim *sim, SimNode *node, const FtAction *action)
 {
     SimRequest *request = g_new0(SimRequest, 1);
@@ -63,8 +73,8 @@ void sim_lease_ask(Sim *sim, SimNode *node, const FtAction *action)
     request->read = action->type == FT_ACTION_LEASE_READ;
     request->from = action->from_record;
     request->to = action->to_record;
-    if (sim->mutation == SIM_MUTATION_NO_LEASE && !request->read &&
-        request->from.partner[0]) {
+    if (!request->read && request->from.partner[0] &&
+        nobody_is_asked(sim, node)) {
         request->result = FT_LEASE_WON;
         request->now = request->to;
         sim_later(sim, 1, SIM_LEASE_ANSWER, node, 0, 0, request);

@@ -40,4 +40,6 @@ const SimMutationInfo sim_mutations[SIM_MUTATION__MAX] = {
         "an unknown answer is not asked again" },
     [SIM_MUTATION_TRUST_CLOSE] = { "trust-close", I(7),
         "only a closed channel is suspicious, silence is not" },
+    [SIM_MUTATION_TRUST_FAILED] = { "trust-failed", I(1),
+        "who hears that its backup stopped goes on, nobody is asked" },
 };

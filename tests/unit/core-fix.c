@@ -10,6 +10,7 @@ static const char *frame_names[] = {
     [FT_FRAME_PAIRED] = "paired", [FT_FRAME_LOG] = "log",
     [FT_FRAME_ACK] = "ack", [FT_FRAME_KEEPALIVE] = "keepalive",
     [FT_FRAME_FAILOVER] = "failover", [FT_FRAME_END] = "end",
+    [FT_FRAME_FAILED] = "failed",
 };
 
 static void position_word(GString *line, const char *word, guint64 position)

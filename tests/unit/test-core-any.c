@@ -101,7 +101,7 @@ static void lease_any(Any *any)
 static FtFrameType type_any(const FtCore *core)
 {
     if (chance(40)) {
-        return g_test_rand_int_range(1, 9);
+        return g_test_rand_int_range(1, 10);
     }
     if (core->state == FT_STATE_HANDSHAKE) {
         return FT_FRAME_HELLO;

@@ -58,17 +58,17 @@ static void test_log_bad(void)
     Fix f = backup_protected();
 
     feed_log(&f, 0, 0, "store:0 commit:10");
-    feed_log(&f, 20, 0, "halted/peer-bad-frame close HALT");
+    feed_log(&f, 20, 0, "failed:10 halted/peer-bad-frame close HALT");
     text_has(&f, "log at position 20, expected was 10");
     fix_free(&f);
 
     f = backup_protected();
     feed_frame(&f, (FtFrame) { .type = FT_FRAME_LOG, .session = 56 }, "x", 1,
-               "halted/peer-bad-frame close HALT");
+               "failed:0 halted/peer-bad-frame close HALT");
     fix_free(&f);
 
     f = backup_protected();
-    FEED(&f, "halted/peer-bad-frame close HALT", .type = FT_EVENT_BAD_FRAME,
+    FEED(&f, "failed:0 halted/peer-bad-frame close HALT", .type = FT_EVENT_BAD_FRAME,
          .text = "frame with a wrong checksum");
     text_has(&f, "wrong checksum");
     fix_free(&f);
@@ -76,7 +76,7 @@ static void test_log_bad(void)
     f = backup_protected();
     feed_log(&f, 0, FT_FRAME_MORE, "store:0");
     feed_frame(&f, (FtFrame) { .type = FT_FRAME_END, .position = 10 }, NULL,
-               0, "halted/peer-bad-frame close HALT");
+               0, "failed:10 halted/peer-bad-frame close HALT");
     fix_free(&f);
 }
 
@@ -94,7 +94,7 @@ static void test_claim_primary(void)
     feed_unknown(&f, "claiming/lease-unreachable");
     feed_timer(&f, FT_TIMER_LEASE, "step:1,p,b>2,p,");
     g_assert_cmphex(nonce, ==, f.step_to.nonce);
-    feed_won(&f, "alone/won empty release:all");
+    feed_won(&f, "alone/peer-closed empty release:all");
     text_has(&f, "connection reset; this machine, \"p\", won generation 2");
     fix_free(&f);
 
@@ -305,6 +305,56 @@ static void test_fail(void)
     fix_free(&f);
 }
 
+/* A backup that can't go on says why, and its primary keeps that in sight. */
+static void test_backup_fails(void)
+{
+    const char *why = "it diverged\nat 30";
+    FtCoreStatus status;
+    Fix f = backup_protected();
+
+    feed_log(&f, 0, 0, "store:0 commit:10");
+    FEED(&f, "failed:10 halted/local-failure close HALT",
+         .type = FT_EVENT_FAIL, .text = "it diverged");
+    fix_free(&f);
+
+    f = backup_pairing();
+    FEED(&f, "failed:0 halted/local-failure close HALT",
+         .type = FT_EVENT_FAIL);
+    fix_free(&f);
+
+    f = fix_make(FT_ROLE_BACKUP, FALSE);
+    FEED(&f, "listening/started", .type = FT_EVENT_START);
+    FEED(&f, "handshake/peer-connected", .type = FT_EVENT_CONNECTED);
+    FEED(&f, "halted/local-failure close HALT", .type = FT_EVENT_FAIL);
+    fix_free(&f);
+
+    f = primary_protected();
+    feed_frame(&f, (FtFrame) { .type = FT_FRAME_FAILED }, why, strlen(why),
+               "close claiming/peer-failed step:1,p,b>2,p,");
+    feed_unknown(&f, "claiming/lease-unreachable");
+    ft_core_status(f.core, &status);
+    g_assert_cmpint(status.cause, ==, FT_REASON_PEER_FAILED);
+    feed_timer(&f, FT_TIMER_LEASE, "step:1,p,b>2,p,");
+    feed_won(&f, "alone/peer-failed empty release:all");
+    text_has(&f, "the backup stopped: it diverged at 30; this machine, \"p\"");
+    fix_free(&f);
+
+    f = primary_pairing();
+    feed_frame(&f, (FtFrame) { .type = FT_FRAME_FAILED }, NULL, 0,
+               "close claiming/peer-failed");
+    feed_won(&f, "step:1,p,b>2,p,");
+    feed_won(&f, "connecting/peer-failed");
+    fix_free(&f);
+
+    f = primary_protected();
+    FEED(&f, "log:0-15 ending/vm-ended end:15", .type = FT_EVENT_CMD_END,
+         .position = 15);
+    feed_frame(&f, (FtFrame) { .type = FT_FRAME_FAILED }, NULL, 0,
+               "close claiming/peer-failed step:1,p,b>2,p,");
+    feed_won(&f, "empty release:all ended/vm-ended EXIT");
+    fix_free(&f);
+}
+
 /* A backup that stopped reading does not blame the channel. */
 static void test_backlog(void)
 {
@@ -329,7 +379,7 @@ static void test_other_answer(void)
     FEED(&f, "claiming/lease-unreachable", .type = FT_EVENT_LEASE,
          .result = FT_LEASE_WON, .record = &other);
     feed_timer(&f, FT_TIMER_LEASE, "step:1,p,b>2,p,");
-    feed_won(&f, "alone/won empty release:all");
+    feed_won(&f, "alone/peer-closed empty release:all");
     /* The log goes nowhere; it may begin anew. */
     FEED(&f, "", .type = FT_EVENT_APPENDED, .position = 5);
     FEED(&f, "", .type = FT_EVENT_APPENDED, .position = 0);
@@ -350,6 +400,7 @@ int main(int argc, char **argv)
     g_test_add_func("/core/stop", test_stop);
     g_test_add_func("/core/end", test_end);
     g_test_add_func("/core/fail", test_fail);
+    g_test_add_func("/core/fail/backup", test_backup_fails);
     g_test_add_func("/core/silence/backlog", test_backlog);
     g_test_add_func("/core/claim/other-answer", test_other_answer);
     return g_test_run();

@@ -12,11 +12,12 @@
 static const FtFrameType types[] = {
     FT_FRAME_HELLO, FT_FRAME_REFUSE, FT_FRAME_PAIRED, FT_FRAME_LOG,
     FT_FRAME_ACK, FT_FRAME_KEEPALIVE, FT_FRAME_FAILOVER, FT_FRAME_END,
+    FT_FRAME_FAILED,
 };
 
 static const guint32 length_max[] = {
     FT_HELLO_MAX, FT_REASON_MAX, FT_REASON_MAX, FT_FRAME_PAYLOAD_MAX,
-    FT_ACK_SIZE, 0, 0, FT_REASON_MAX,
+    FT_ACK_SIZE, 0, 0, FT_REASON_MAX, FT_REASON_MAX,
 };
 
 static void test_crc(void)
@@ -151,13 +152,14 @@ static void test_frame_refused(void)
     frame_refused(0, 'X', "no frame");
     frame_refused(4, 2, "another protocol version");
     frame_refused(6, 0, "unknown type");
-    frame_refused(6, 9, "unknown type");
+    frame_refused(6, 10, "unknown type");
     frame_refused(7, 1, "unknown type");
     frame_refused(8, 1, "unknown flags");
     frame_refused(11, 0x80, "unknown flags");
     frame_refused(12, 1, "longer than");
     type_refused(FT_FRAME_ACK, 40, 1, "held");
     type_refused(FT_FRAME_END, 43, 1, "held");
+    type_refused(FT_FRAME_FAILED, 8, 2, "unknown flags");
 }
 
 static void test_heartbeat(void)
