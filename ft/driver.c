@@ -19,6 +19,7 @@
 #include "claim-thread.h"
 #include "driver.h"
 #include "gate.h"
+#include "halt.h"
 #include "jobs.h"
 #include "lag.h"
 #include "limits.h"
@@ -346,6 +347,7 @@ static void carry_out(const FtAction *action)
         break;
     case FT_ACTION_HALT:
         ft_gate_close();
+        ft_halt_begin(action->reason, action->text);
         ft_jobs_add(action, NULL);
         break;
     case FT_ACTION_LOG_BEGIN:
@@ -546,6 +548,9 @@ void ft_driver_end(void)
 
 void ft_driver_fail(const char *why)
 {
+    if (!d.context) {
+        return;                 /* too early; ft/halt.c ends the process */
+    }
     post(FT_EVENT_FAIL, 0, why);
 }
 

@@ -25,6 +25,7 @@
 #include "driver.h"
 #include "ft.h"
 #include "gate.h"
+#include "halt.h"
 #include "identity.h"
 #include "jobs.h"
 #include "limits.h"
@@ -43,10 +44,17 @@ static void live(void)
     ft_driver_drained();
 }
 
+static void fail(const char *why)
+{
+    ft_halt_parked(why);
+    ft_driver_fail(why);
+}
+
 static const FtStreamOps stream_ops = {
     .control = ft_control_run,
     .appended = ft_driver_appended,
     .live = live,
+    .fail = fail,
 };
 
 /* The machine is complete and reset; the main loop runs. */

@@ -6,16 +6,15 @@
 #include "qemu/osdep.h"
 #include "qapi/qapi-events-ft.h"
 #include "qemu/error-report.h"
+#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "replay/ft-stream.h"
 #include "control.h"
 #include "driver.h"
 #include "gate.h"
+#include "halt.h"
 #include "jobs.h"
 #include "net.h"
-
-/* An orderly end that hangs is cut off after this: nothing may leave. */
-#define HALT_GRACE_S 5
 
 typedef struct Job {
     FtActionType type;
@@ -28,9 +27,10 @@ typedef struct Job {
 
 static GAsyncQueue *jobs;
 static QEMUBH *bh;
+static QemuMutex report_lock;   /* ft_jobs_tell() is another thread */
 
 /* A primary that is refused tries again and again: say it once. */
-static bool is_news(const Job *job)
+static bool is_news_locked(const Job *job)
 {
     static char *last[FT_STATE__MAX];
 
@@ -44,46 +44,23 @@ static bool is_news(const Job *job)
 
 static void report_state(const Job *job)
 {
+    QEMU_LOCK_GUARD(&report_lock);
     qapi_event_send_ft_state(job->role == FT_ROLE_PRIMARY
                              ? FT_INFO_ROLE_PRIMARY : FT_INFO_ROLE_BACKUP,
                              (FtInfoState)job->old_state,
                              (FtInfoState)job->state,
                              ft_core_reason_name(job->reason), job->text,
                              job->generation);
-    if (is_news(job)) {
+    if (is_news_locked(job)) {
         info_report("ft: %s: %s", ft_core_state_name(job->state), job->text);
     }
 }
 
-static int exit_status(FtReason reason)
-{
-    switch (reason) {
-    case FT_REASON_LEASE_LOST:
-        return FT_EXIT_LOST;
-    case FT_REASON_LEASE_NEW:
-    case FT_REASON_LEASE_NOT_NEW:
-    case FT_REASON_LEASE_NOT_ELIGIBLE:
-    case FT_REASON_LEASE_OTHER_VM:
-        return FT_EXIT_NOT_ELIGIBLE;
-    default:
-        return FT_EXIT_FAILED;
-    }
-}
-
-static void *halt_watchdog(void *opaque)
-{
-    g_usleep(HALT_GRACE_S * G_USEC_PER_SEC);
-    _exit(GPOINTER_TO_INT(opaque));
-}
-
 static void halt(const Job *job)
 {
-    int status = exit_status(job->reason);
-    QemuThread thread;
-
-    qemu_thread_create(&thread, "ft-halt", halt_watchdog,
-                       GINT_TO_POINTER(status), QEMU_THREAD_DETACHED);
-    ft_control_halt(status, job->text);
+    if (ft_halt_take()) {
+        ft_control_halt(ft_halt_status(job->reason), job->text);
+    }
 }
 
 static void run(const Job *job)
@@ -119,20 +96,38 @@ static void run(const Job *job)
     }
 }
 
+static void job_free(Job *job)
+{
+    g_free(job->text);
+    g_free(job);
+}
+
 static void jobs_bh(void *opaque)
 {
     Job *job;
 
     while ((job = g_async_queue_try_pop(jobs))) {
         run(job);
-        g_free(job->text);
-        g_free(job);
+        job_free(job);
+    }
+}
+
+void ft_jobs_tell(void)
+{
+    Job *job;
+
+    while ((job = g_async_queue_try_pop(jobs))) {
+        if (job->type == FT_ACTION_STATE) {
+            report_state(job);
+        }
+        job_free(job);
     }
 }
 
 void ft_jobs_init(void)
 {
     jobs = g_async_queue_new();
+    qemu_mutex_init(&report_lock);
     bh = qemu_bh_new(jobs_bh, NULL);
 }
 

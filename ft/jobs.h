@@ -15,5 +15,10 @@
 void ft_jobs_init(void);
 /* Copies what it needs.  status goes with FT_ACTION_STATE. */
 void ft_jobs_add(const FtAction *action, const FtCoreStatus *status);
+/*
+ * The main thread will not run any more: reports the states that wait and
+ * drops the rest.  Any thread, no locks.
+ */
+void ft_jobs_tell(void);
 
 #endif

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
 #include "qemu/seqlock.h"
 #include "qemu/main-loop.h"
 #include "hw/core/cpu.h"
@@ -189,9 +190,27 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
     return false;
 }
 
+/* The engine reads what the log has into a buffer of the caller's size. */
+static void check_random_length(size_t len)
+{
+    uint8_t head[8];            /* result, length */
+
+    replay_account_executed_instructions();
+    if (replay_next_event_is(EVENT_RANDOM) &&
+        ft_log_copy(ft_stream.log, ft_stream.read_position, UINT64_MAX, head,
+                    sizeof(head)) == sizeof(head) &&
+        ldl_be_p(head + 4) != len) {
+        ft_stream_fail("%u random bytes where this machine asks for %zu",
+                       ldl_be_p(head + 4), len);
+    }
+}
+
 bool ft_stream_hook_random(void *buf, size_t len)
 {
     if (!ft_stream.active || ft_stream.started) {
+        if (ft_stream_plays()) {
+            check_random_length(len);
+        }
         return false;
     }
     memset(buf, 0x5a, len);

@@ -48,10 +48,17 @@ typedef void FtStreamNotifyFn(bool urgent);
 /* The machine is live; main thread, BQL and replay mutex held. */
 typedef void FtStreamLiveFn(void);
 
+/*
+ * ft_stream_fail() was called; any thread, any locks, and the thread does
+ * not return.  The process ends with why, which is copied.
+ */
+typedef void FtStreamFailFn(const char *why);
+
 typedef struct FtStreamOps {
     FtStreamControlFn *control;
     FtStreamNotifyFn *appended;     /* primary: a transaction is in the log */
     FtStreamLiveFn *live;
+    FtStreamFailFn *fail;
 } FtStreamOps;
 
 /* Before replay_configure(); the engine is then opened on the stream. */
@@ -86,6 +93,13 @@ uint64_t ft_stream_icount(void);        /* instructions executed, nearly now */
 void ft_stream_set_stall(bool stall);
 /* Backup: go live when everything committed is executed. */
 void ft_stream_drain(void);
+
+/*
+ * Backup: the engine met what it can't follow, a broken log or one that is
+ * not this machine's.  Any thread, whatever it holds: the reason goes to the
+ * driver, the process ends (ft/halt.h), and the caller stays here for ever.
+ */
+void ft_stream_fail(const char *fmt, ...) G_GNUC_PRINTF(1, 2) G_NORETURN;
 
 /*
  * The length of the entry at data: > 0; 0 when more bytes are needed; < 0
