@@ -19,36 +19,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from ftlib import rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
+from ftlib.wire import (  # noqa: E402
+    ACK, END, HELLO, LOG, PAIRED, frame, heartbeat)
 
 BOUND_S = 5
 TAKEOVER_S = 5
 HANDSHAKE_S = 10            # ft/limits.h
-HELLO, PAIRED, LOG, ACK, END = 1, 3, 4, 5, 8
 HTTP = b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.ljust(64, b' ')
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
-def frame(kind, payload=b'', session=7, length=None, version=1, position=0,
-          flags=0, spoil=0):
-    """A frame as ft/wire.c makes it; spoil is added to its checksum."""
-    header = struct.pack('<4sHHIIQQQI', b'QFT1', version, kind, flags,
-                         len(payload) if length is None else length, session,
-                         1, position, 0)
-    crc = crc32c(header + bytes(4) + payload)
-    return header + struct.pack('<I', crc + spoil & 0xffffffff) + payload
-
-
-def heartbeat(session, role=1):
-    fields = struct.pack('<4sHBxQQQQ12x', b'QFTH', 1, role, session, 1, 1, 0)
-    return fields + struct.pack('<I', crc32c(fields))
 
 
 def rubbish(rng):

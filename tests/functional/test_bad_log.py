@@ -1,0 +1,90 @@
+#!/usr/bin/python3
+"""A backup that is sent a log it can't follow stops, and says why.
+
+The primary is a test: it pairs in order, streams a real log of the same
+guest, and spoils it.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import struct
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                os.pardir, 'lib'))
+
+from ftlib import rom  # noqa: E402
+from ftlib.fake import FakePrimary, record  # noqa: E402
+from ftlib.process import wait_for  # noqa: E402
+from ftlib.rom import RomPair  # noqa: E402
+
+FAILED = 3                  # exit status: ft/control.h
+END_S = 20
+LOG_SIZE = 3000
+
+INSTRUCTION, INTERRUPT, ASYNC_CHAR, ASYNC_NET = 0, 1, 7, 9
+START = b'\xf0' + struct.pack('>I', 1) + b'\0'
+
+
+def instructions(count):
+    return struct.pack('>BI', INSTRUCTION, count)
+
+
+def array(data):
+    return struct.pack('>I', len(data)) + data
+
+
+def char(number, data):
+    return struct.pack('>BB', ASYNC_CHAR, number) + array(data)
+
+
+def net(number, data, flags=0):
+    return struct.pack('>BBI', ASYNC_NET, number, flags) + array(data)
+
+
+class BadLog(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        with RomPair('counter') as pair:
+            cls.hello, cls.log = record(pair, LOG_SIZE)
+
+    def follow(self, pair, log):
+        pair.start_backup()
+        pair.backup.wait_state('listening')
+        fake = FakePrimary(pair, self.hello)
+        fake.send_log(log)
+        return fake
+
+    def stops(self, log, *words, ended=False):
+        """A backup that gets this log ends by itself, and says these."""
+        with RomPair('counter') as pair, self.follow(pair, log) as fake:
+            if ended:
+                fake.send_end()
+            status = pair.backup.process.wait(END_S)
+            errors = pair.backup.process.errors()
+            self.assertEqual(status, FAILED, errors)
+            fake.wait_closed()
+            for word in words:
+                self.assertIn(word, errors)
+                self.assertIn(word, fake.failed or '')
+
+    def test_the_log_as_it_was_is_followed(self):
+        with RomPair('counter') as pair, self.follow(pair, self.log) as fake:
+            wait_for(lambda: fake.executed == len(self.log), END_S,
+                     'that the whole log is executed', pair.backup.process)
+            rom.check_counter(rom.text(pair.backup))
+            self.assertIsNone(fake.failed)
+
+    def test_a_device_that_is_not_there(self):
+        cant = "the log can't be followed"
+        self.stops(START + net(77, bytes(60)), cant,
+                   'replay_event_net_run')
+        self.stops(START + char(77, b'x'), cant,
+                   'replay_event_char_read_load')
+
+
+if __name__ == '__main__':
+    unittest.main()
