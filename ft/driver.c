@@ -197,7 +197,8 @@ static bool entries_well_formed(uint64_t position)
     ft_log_copy(&ft_driver_log, d.parsed, position, d.scratch->data, size);
     while (at < size) {
         n = ft_entry_length(d.scratch->data + at, size - at, &why);
-        if (n <= 0) {
+        if (n <= 0 || !ft_entry_begins(d.scratch->data + at,
+                                       d.parsed + at == 0, &why)) {
             g_autofree char *text = g_strdup_printf(
                 "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s; "
                 "the backup stops here", d.parsed + at, d.scratch->data[at],

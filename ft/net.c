@@ -9,6 +9,7 @@
 #include "qom/object_interfaces.h"
 #include "migration/misc.h"
 #include "net/announce.h"
+#include "net/eth.h"
 #include "net/filter.h"
 #include "net/net.h"
 #include "system/replay.h"
@@ -58,7 +59,11 @@ static void packet_hold(FtNetGuard *guard, unsigned flags,
     ft_gate_hold(&packet->output);
 }
 
-/* Always takes the packet, so no netdev's back-pressure reaches the guest. */
+/*
+ * Always takes the packet, so no netdev's back-pressure reaches the guest.
+ * What is shorter than a header, as a socket can deliver it, ends here: some
+ * devices would read beyond it.
+ */
 static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
                                  unsigned flags, const struct iovec *iov,
                                  int iovcnt, NetPacketSent *sent_cb)
@@ -69,7 +74,8 @@ static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
         if (sender != nf->netdev) {
             packet_hold(guard, flags, iov, iovcnt);
         } else if (replay_mode == REPLAY_MODE_RECORD &&
-                   runstate_is_running()) {
+                   runstate_is_running() &&
+                   iov_size(iov, iovcnt) >= ETH_HLEN) {
             replay_net_packet_event(guard->replay, flags, iov, iovcnt);
         }
     }

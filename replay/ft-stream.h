@@ -106,6 +106,8 @@ void ft_stream_fail(const char *fmt, ...) G_GNUC_PRINTF(1, 2) G_NORETURN;
  * when it is malformed, *why (static) says how.
  */
 ssize_t ft_entry_length(const uint8_t *data, size_t size, const char **why);
+/* May a log begin, or go on, with this entry?  False: *why as above. */
+bool ft_entry_begins(const uint8_t *data, bool first, const char **why);
 
 /*
  * Hooks, named by the function they are in (hooks/): each returns false, or

@@ -85,6 +85,25 @@ class BadLog(unittest.TestCase):
         self.stops(START + char(77, b'x'), cant,
                    'replay_event_char_read_load')
 
+    def test_values_that_no_machine_logs(self):
+        cases = [
+            (instructions(0), 'instruction count'),
+            (instructions(1) + START, 'a second time'),
+            (bytes([21]), 'unknown kind'),          # beyond shutdown causes
+            (bytes([28]) + b'\x7f' * 8, 'clock'),
+            (net(0, bytes(60), flags=2), 'flags'),
+            (net(0, b''), 'shorter or longer'),
+            (char(0, b''), 'shorter or longer'),
+            (b'\xf1' + array(b'\xff'), 'control entry'),
+            (instructions(1)[:3], 'ends inside'),
+            # a button that no mouse has
+            (struct.pack('>BIIB', 5, 1, 4000, 1), 'button'),
+        ]
+        for entry, words in cases:
+            with self.subTest(words):
+                self.stops(START + entry, 'is bad', words)
+        self.stops(instructions(5), 'before the guest begins')
+
 
 if __name__ == '__main__':
     unittest.main()
