@@ -10,6 +10,7 @@
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
+#include "migration/misc.h"
 #include "monitor/monitor.h"
 #include "monitor/qmp-helpers.h"
 #include "monitor/monitor-internal.h"
@@ -47,7 +48,8 @@ static struct {
  * log's back, some wait for what the replay engine can't give them.
  */
 static const char *const harmless[] = {
-    "query-*", "x-query-*", "ft-*", "x-ft-*", "trace-event-*", "qom-list",
+    "query-*", "x-query-*", "ft-*", "migrate", "migrate-*", "migrate_*",
+    "x-ft-*", "trace-event-*", "qom-list",
     "qom-list-*", "qom-get", "device-list-properties", "qmp_capabilities",
     "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "input-send-event", "ringbuf-read", "ringbuf-write", "memsave",
@@ -66,7 +68,7 @@ static const char *const harmless[] = {
 static const char *const primary_only[] = {
     "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "sendkey", "input-send-event", "mouse_move", "mouse_button",
-    "mouse_set", "ringbuf-write", "ringbuf_write",
+    "mouse_set", "ringbuf-write", "ringbuf_write", "migrate",
 };
 
 static bool is_on_list(const char *name, const char *const *list, int n)
@@ -97,6 +99,9 @@ static void state_changed(void *opaque, bool running, RunState state)
 {
     uint8_t byte = state;
 
+    if (running) {
+        ft_stream_unquiesce();
+    }
     if (control.backup || control.following) {
         return;
     }
@@ -177,14 +182,24 @@ bool ft_control_hmp_refused(Monitor *mon, const HMPCommand *cmd)
 
 /* --- the guest begins ---------------------------------------------------- */
 
-/* The same on both sides, at instruction 0 and at the same log position. */
-static void begin(bool paused)
+/* Flags of FT_CONTROL_START. */
+enum {
+    START_PAUSED = 1,
+    START_FROM_STATE = 2,       /* else with a reset */
+};
+
+/* The same on both sides, at the same instruction and log position. */
+static void begin(uint8_t flags)
 {
     ft_stream_set_started();
+    ft_stream_reset_tlb();
     qmp_enable_command(&qmp_commands, "cont");
-    qemu_system_reset(SHUTDOWN_CAUSE_NONE);
+    if (!(flags & START_FROM_STATE)) {
+        qemu_system_reset(SHUTDOWN_CAUSE_NONE);
+    }
     control.following = true;
-    if (!paused) {
+    if (!(flags & START_PAUSED)) {
+        migration_block_activate(&error_abort);
         vm_start();
     }
     control.following = false;
@@ -195,20 +210,28 @@ static void begin(bool paused)
 
 void ft_control_start_guest(void)
 {
-    uint8_t paused = control.start_paused;
+    uint8_t flags = control.start_paused ? START_PAUSED : 0;
 
     if (control.backup) {
         return;                 /* the log's first entry says when */
     }
-    ft_stream_put_control(FT_CONTROL_START, &paused, 1);
-    begin(paused);
+    ft_stream_put_control(FT_CONTROL_START, &flags, 1);
+    begin(flags);
+}
+
+void ft_control_begin_at_state(bool paused)
+{
+    uint8_t flags = START_FROM_STATE | (paused ? START_PAUSED : 0);
+
+    ft_stream_put_control(FT_CONTROL_START, &flags, 1);
+    begin(flags);
 }
 
 void ft_control_live(void)
 {
     control.backup = false;
     if (!ft_stream_started()) {
-        begin(control.start_paused);
+        begin(control.start_paused ? START_PAUSED : 0);
     }
     if (control.stop_state != RUN_STATE__MAX) {
         vm_stop(control.stop_state);
@@ -239,7 +262,7 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
     switch (code) {
     case FT_CONTROL_START:
         trace_ft_control_run("start", ft_stream_icount());
-        begin(size && data[0]);
+        begin(size ? data[0] : 0);
         break;
     case FT_CONTROL_PAUSE:
         trace_ft_control_run("pause", ft_stream_icount());

@@ -19,6 +19,8 @@ void ft_control_init(FtRole role, bool start_paused);
 void ft_control_run(FtControl code, const uint8_t *data, size_t size);
 /* Primary: begins the guest; the first entry of the session's log. */
 void ft_control_start_guest(void);
+/* The same, for a machine that ran and whose state a backup has. */
+void ft_control_begin_at_state(bool paused);
 /* The backup is live: it takes commands now. */
 void ft_control_live(void);
 /* The process may end now: with the status asked for, or success. */

@@ -55,6 +55,16 @@ static uint64_t next_id;
 static GHashTable *results;     /* id -> -errno of the primary's disk */
 static FtDiskFailFn *fail_fn;
 
+uint64_t ft_disk_next_request(void)
+{
+    return next_id;
+}
+
+void ft_disk_set_next_request(uint64_t id)
+{
+    next_id = id;
+}
+
 void ft_disk_set_result(uint64_t id, int ret)
 {
     uint64_t *key = g_memdup2(&id, sizeof(id));

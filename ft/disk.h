@@ -22,6 +22,9 @@ typedef void FtDiskFailFn(const char *why);
 bool ft_disk_guard_all(FtDiskFailFn *fail, Error **errp);
 /* Backup: the primary's request id failed with ret (-errno). */
 void ft_disk_set_result(uint64_t id, int ret);
+/* Requests are numbered alike on both sides, also from a state on. */
+uint64_t ft_disk_next_request(void);
+void ft_disk_set_next_request(uint64_t id);
 /* The disks, for the identity of the pair: called for each. */
 typedef bool FtDiskFn(DeviceState *dev, BlockBackend *blk, void *opaque,
                       Error **errp);

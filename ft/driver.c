@@ -17,6 +17,7 @@
 #include "replay/ft-stream.h"
 #include "channel.h"
 #include "claim-thread.h"
+#include "control.h"
 #include "driver.h"
 #include "gate.h"
 #include "halt.h"
@@ -534,6 +535,9 @@ const char *ft_driver_command(FtEventType type)
 {
     Command command = { .type = type };
 
+    if (!d.core) {
+        return "the machine's state has not arrived (-incoming)";
+    }
     qemu_event_init(&command.done, false);
     in_io_thread(command_run, &command, NULL);
     qemu_event_wait(&command.done);
@@ -541,8 +545,22 @@ const char *ft_driver_command(FtEventType type)
     return command.why;
 }
 
+const char *ft_driver_cannot_send_state(void)
+{
+    FtDriverStatus status;
+
+    ft_driver_status(&status);
+    return status.core.state == FT_STATE_ALONE ? NULL :
+        "the state of a machine can be sent when it runs alone (query-ft); "
+        "ft-stop ends its protection";
+}
+
 void ft_driver_end(void)
 {
+    if (!d.core) {
+        ft_control_allow_exit();
+        return;
+    }
     /* What is in the open transaction belongs before the end. */
     post(FT_EVENT_CMD_END, ft_stream_flush(), NULL);
 }
@@ -575,13 +593,23 @@ static void *io_thread(void *opaque)
     return NULL;
 }
 
+void ft_driver_init(void)
+{
+    ft_log_init(&ft_driver_log);
+    qemu_mutex_init(&d.status_lock);
+    d.status.core.role = ft_options.role;
+    d.status.core.text = d.status.text;
+    d.status.core.peer_node = d.status.peer_node;
+    g_strlcpy(d.status.text, "waits for the machine's state (-incoming)",
+              sizeof(d.status.text));
+}
+
 void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
 {
     d.core = ft_core_new(config);
     d.context = g_main_context_new();
     d.loop = g_main_loop_new(d.context, FALSE);
     d.scratch = g_byte_array_new();
-    qemu_mutex_init(&d.status_lock);
     update_status();
     ft_claim_thread_start(lease_uri, lease_answered);
     qemu_thread_create(&d.thread, "ft-io", io_thread, NULL,

@@ -17,6 +17,7 @@
 #include "system/runstate.h"
 #include "system/system.h"
 #include "replay/ft-stream.h"
+#include "migration/ft-state.h"
 #include "channel.h"
 #include "char.h"
 #include "control.h"
@@ -57,7 +58,7 @@ static const FtStreamOps stream_ops = {
     .fail = fail,
 };
 
-/* The machine is complete and reset; the main loop runs. */
+/* The machine is complete and reset, or its state is loaded. */
 static void machine_ready_bh(void *opaque)
 {
     FtCoreConfig config = {
@@ -88,12 +89,17 @@ static void machine_ready_bh(void *opaque)
     g_strlcpy(config.node, node, sizeof(config.node));
     memcpy(config.vm_uuid, qemu_uuid.data, sizeof(config.vm_uuid));
     qcrypto_random_bytes(&config.seed, sizeof(config.seed), &error_fatal);
-    ft_qmp_init(node);
     ft_driver_start(&config, ft_options.lease_uri);
+}
+
+static void machine_ready(void)
+{
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), machine_ready_bh, NULL);
 }
 
 static void machine_done(Notifier *notifier, void *opaque)
 {
+    g_autofree char *node = NULL;
     Error *err = NULL;
 
     if (!ft_devices_check(&err) || !ft_char_guard_all(&err) ||
@@ -104,7 +110,11 @@ static void machine_done(Notifier *notifier, void *opaque)
         exit(1);
     }
     ft_control_init(ft_options.role, start_paused);
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), machine_ready_bh, NULL);
+    node = ft_identity_node();
+    ft_qmp_init(node);
+    if (!runstate_check(RUN_STATE_INMIGRATE)) {
+        machine_ready();
+    }
 }
 
 static QemuOpts *icount_options(QemuOpts *opts)
@@ -134,9 +144,10 @@ QemuOpts *ft_setup(QemuOpts *icount)
     if (!ft_options.given) {
         return icount;
     }
-    if (runstate_check(RUN_STATE_INMIGRATE)) {
-        error_report("-ft: -incoming can't be combined with it; start the "
-                     "pair from power-on");
+    if (runstate_check(RUN_STATE_INMIGRATE) &&
+        ft_options.role != FT_ROLE_BACKUP) {
+        error_report("-ft: -incoming is for the backup of a machine that "
+                     "runs (ft-protect); a primary starts from power-on");
         exit(1);
     }
     start_paused = !autostart;
@@ -145,11 +156,12 @@ QemuOpts *ft_setup(QemuOpts *icount)
     object_register_sugar_prop("virtio-pci", "ioeventfd", "off", true);
     /* Its reset waits for the vCPU, which waits for the replay mutex. */
     object_register_sugar_prop("apic-common", "vapic", "off", true);
-    ft_log_init(&ft_driver_log);
+    ft_driver_init();
     ft_gate_init();
     ft_jobs_init();
     ft_stream_setup(ft_options.role == FT_ROLE_BACKUP, &ft_driver_log,
                     &stream_ops);
+    ft_state_init(machine_ready);
     qemu_add_machine_init_done_notifier(&notifier);
     return icount_options(icount);
 }

@@ -16,8 +16,6 @@
 #include "system/cpus.h"
 #include "ft-stream-internal.h"
 
-/* What the guest's clocks show before it begins; any constant will do. */
-#define HELD_CLOCK_NS 0
 /* A starved vCPU looks at the log again after this at the latest. */
 #define STARVED_WAIT_MS 2
 /* And so it does when it is the main loop's turn. */
@@ -181,13 +179,15 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
         return false;
     }
     if (!ft_stream.started) {
-        *clock = HELD_CLOCK_NS;
+        /* 0, or what the state it begins from says */
+        *clock = replay_state.cached_clock[kind];
         return true;
     }
     if (ft_stream_records()) {
         *clock += ft_stream.clock_offset[kind];
     }
-    return false;
+    /* A migration's thread asks how long it takes, not what the guest sees. */
+    return !replay_mutex_locked() && !current_cpu;
 }
 
 /* The engine reads what the log has into a buffer of the caller's size. */

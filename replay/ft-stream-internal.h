@@ -47,6 +47,8 @@ static inline bool ft_stream_records(void)
     return ft_stream.active && replay_mode == REPLAY_MODE_RECORD;
 }
 
+/* What a clock that is recorded shows now. */
+int64_t ft_stream_clock_now(ReplayClockKind kind);
 /* Backup: the log goes on beyond what the engine has read. */
 bool ft_stream_log_has_more(void);
 /* Backup: looks at the log again after the sentinel. */

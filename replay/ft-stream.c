@@ -338,6 +338,14 @@ uint64_t ft_stream_icount(void)
     return qatomic_read(&ft_stream.icount);
 }
 
+int64_t ft_stream_clock_now(ReplayClockKind kind)
+{
+    int64_t now = kind == REPLAY_CLOCK_HOST ? get_clock_realtime()
+                                            : cpu_get_clock();
+
+    return now + ft_stream.clock_offset[kind];
+}
+
 /*
  * The clocks go on from what the log said last: the elapsed-time clock
  * without a step, the host clock without a step back.

@@ -69,6 +69,15 @@ bool ft_stream_active(void);
 void ft_stream_set_started(void);       /* the guest's clocks run from here */
 void ft_stream_begin_log(void);         /* primary: a session's log begins */
 void ft_stream_end_log(void);           /* alone: the log goes nowhere */
+/*
+ * A running machine's state is about to be saved; vCPU stopped, alone: what
+ * is queued happens now, and so does what completes until the next function.
+ */
+void ft_stream_quiesce(void);
+void ft_stream_unquiesce(void);         /* it was not saved, or goes on alone */
+void ft_stream_begin_log_at_state(void);    /* the log begins with this state */
+/* Both sides, where they begin; the vCPU is stopped. */
+void ft_stream_reset_tlb(void);
 /* Primary: publishes what is open; returns where the log ends now. */
 uint64_t ft_stream_flush(void);
 /* Appends a control entry at the current instruction; replay mutex. */
@@ -126,5 +135,8 @@ bool ft_stream_hook_idle(void);         /* true: the vCPU has work in the log */
 bool ft_stream_hook_has_event(void);    /* true: nobody else need wake up */
 bool ft_stream_hook_notify_exit(void);  /* true: the vCPU was told to leave */
 int ft_stream_hook_reset(int cause);    /* the cause to act on */
+void ft_stream_hook_pre_save(void);
+bool ft_stream_hook_post_load(void);    /* true: the engine's state is set */
+int64_t ft_stream_hook_tlb_resize(int64_t now);     /* the time to go by */
 
 #endif

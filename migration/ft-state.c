@@ -1,0 +1,185 @@
+/*
+ * A running machine's state as the beginning of a session.
+ *
+ *   migration thread             main thread
+ *   RAM, while the guest runs
+ *   lock ---------------------.
+ *   vCPU stops at X           |  waits for the locks
+ *   queued events happen,     |
+ *   disks are drained         |
+ *   devices are saved         |
+ *   the log begins            |
+ *   unlock -------------------'
+ *                                notifier: saved; what happens from here on
+ *                                is in the log
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-migration.h"
+#include "qemu/guest-random.h"
+#include "block/block.h"
+#include "migration/client-options.h"
+#include "migration/misc.h"
+#include "migration/vmstate.h"
+#include "qom/object.h"
+#include "system/replay.h"
+#include "ft/disk.h"
+#include "ft/driver.h"
+#include "replay/ft-stream.h"
+#include "migration.h"
+#include "options.h"
+#include "ft-state.h"
+
+typedef struct Transfer {
+    uint64_t id;
+    uint64_t disk_request;      /* the next request's number */
+    bool logs;                  /* the log begins where the state is saved */
+    FtStateSavedFn *saved;
+    FtStateLoadedFn *loaded;
+} Transfer;
+
+static Transfer state;
+
+/* --- what the stream carries beside upstream's sections ------------------- */
+
+static int state_pre_save(void *opaque)
+{
+    qemu_guest_getrandom_nofail(&state.id, sizeof(state.id));
+    state.disk_request = ft_disk_next_request();
+    return 0;
+}
+
+static int state_post_load(void *opaque, int version_id)
+{
+    ft_disk_set_next_request(state.disk_request);
+    return 0;
+}
+
+static const VMStateDescription vmstate_ft = {
+    .name = "ft",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .pre_save = state_pre_save,
+    .post_load = state_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(id, Transfer),
+        VMSTATE_UINT64(disk_request, Transfer),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+uint64_t ft_state_id(void)
+{
+    return state.id;
+}
+
+/* --- upstream's migration ------------------------------------------------- */
+
+/* What a migration would need of a machine that records and can't have. */
+static bool check_migration(Error **errp)
+{
+    const char *why = ft_driver_cannot_send_state();
+
+    if (why) {
+        error_setg(errp, "%s", why);
+    } else if (migrate_postcopy() || migrate_background_snapshot() ||
+               migrate_colo() ||
+               migrate_get_current()->parameters.mode != MIG_MODE_NORMAL) {
+        error_setg(errp, "with -ft a machine's state is sent by precopy; set "
+                   "postcopy, background-snapshot, x-colo and cpr off");
+    }
+    return !*errp;
+}
+
+static int migration_event(NotifierWithReturn *notify, MigrationEvent *e,
+                           Error **errp)
+{
+    ERRP_GUARD();
+    FtStateSavedFn *saved = state.saved;
+
+    if (e->type == MIG_EVENT_PRECOPY_SETUP) {
+        return check_migration(errp) ? 0 : -1;
+    }
+    state.saved = NULL;
+    if (!saved) {
+        ft_stream_unquiesce();
+    } else if (e->type == MIG_EVENT_PRECOPY_DONE) {
+        saved(true, NULL);
+    } else {
+        if (state.logs) {
+            ft_stream_end_log();
+        }
+        ft_stream_unquiesce();
+        saved(false, "the migration of its state failed");
+    }
+    state.logs = false;
+    return 0;
+}
+
+void ft_state_init(FtStateLoadedFn *loaded)
+{
+    static NotifierWithReturn notifier;
+
+    state.loaded = loaded;
+    vmstate_register(NULL, 0, &vmstate_ft, &state);
+    migration_add_notifier(&notifier, migration_event);
+    /* It would send packets on one side only. */
+    object_register_sugar_prop("migration", "announce-rounds", "0", true);
+}
+
+void ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp)
+{
+    ERRP_GUARD();
+
+    state.saved = saved;
+    qmp_migrate(uri, false, NULL, false, false, false, false, errp);
+    if (*errp) {
+        state.saved = NULL;
+    }
+}
+
+/* --- hooks ---------------------------------------------------------------- */
+
+void ft_state_hook_lock(void)
+{
+    if (ft_stream_active()) {
+        replay_mutex_lock();
+    }
+}
+
+void ft_state_hook_unlock(void)
+{
+    if (ft_stream_active()) {
+        replay_mutex_unlock();
+    }
+}
+
+void ft_state_hook_stopped(void)
+{
+    if (ft_stream_active()) {
+        ft_stream_quiesce();
+        bdrv_drain_all();
+        bdrv_flush_all();
+    }
+}
+
+void ft_state_hook_saved(bool saved)
+{
+    if (!ft_stream_active()) {
+        return;
+    }
+    if (saved && state.saved) {
+        state.logs = true;
+        ft_stream_begin_log_at_state();
+    }
+    replay_mutex_unlock();
+}
+
+void ft_state_hook_loaded(void)
+{
+    if (ft_stream_active()) {
+        state.loaded();
+    }
+}
