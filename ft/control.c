@@ -33,6 +33,7 @@ static struct {
     bool active;
     bool backup;                /* follows a primary's log */
     bool start_paused;          /* -S */
+    bool alone;                 /* unprotected */
     bool following;             /* a change of state came from the log */
     int stop_state;             /* backup: it would stop in this state, and
                                    waits for where; RUN_STATE__MAX: no */
@@ -62,13 +63,15 @@ static const char *const harmless[] = {
 };
 
 #define FOLLOWS "a backup follows its primary; give the command there"
+#define NOT_ALONE "a machine's state can be sent away when it runs alone " \
+    "(query-ft); ft-stop ends its protection"
 #define REFUSED "it could change a protected machine behind its backup's back"
 
 /* Are made on the primary; a backup follows it. */
 static const char *const primary_only[] = {
     "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "sendkey", "input-send-event", "mouse_move", "mouse_button",
-    "mouse_set", "ringbuf-write", "ringbuf_write", "migrate",
+    "mouse_set", "ringbuf-write", "ringbuf_write",
 };
 
 static bool is_on_list(const char *name, const char *const *list, int n)
@@ -119,6 +122,16 @@ static void end_grace_over(void *opaque)
     }
 }
 
+void ft_control_set_alone(bool alone)
+{
+    control.alone = alone;
+    if (alone) {
+        qmp_enable_command(&qmp_commands, "migrate");
+    } else {
+        qmp_disable_command(&qmp_commands, "migrate", NOT_ALONE);
+    }
+}
+
 void ft_control_init(FtRole role, bool start_paused)
 {
     control.active = true;
@@ -127,6 +140,7 @@ void ft_control_init(FtRole role, bool start_paused)
     control.backup = role == FT_ROLE_BACKUP;
     control.start_paused = start_paused;
     qmp_for_each_command(&qmp_commands, disable_unless_harmless, NULL);
+    ft_control_set_alone(false);
     if (control.backup) {
         disable_primary_only();
     } else {
@@ -146,6 +160,9 @@ static const char *hmp_refusal(const char *name)
     if (control.backup &&
         is_on_list(name, primary_only, ARRAY_SIZE(primary_only))) {
         return FOLLOWS;
+    }
+    if (!strcmp(name, "migrate") && !control.alone) {
+        return NOT_ALONE;
     }
     if (!strcmp(name, "cont") && !ft_stream_started()) {
         return "the guest begins when the backup is there (info ft)";

@@ -23,6 +23,8 @@ void ft_control_start_guest(void);
 void ft_control_begin_at_state(bool paused);
 /* The backup is live: it takes commands now. */
 void ft_control_live(void);
+/* Commands that only an unprotected machine takes. */
+void ft_control_set_alone(bool alone);
 /* The process may end now: with the status asked for, or success. */
 void ft_control_allow_exit(void);
 /* Nothing may leave any more: end with status.  *why is for people. */

@@ -545,16 +545,6 @@ const char *ft_driver_command(FtEventType type)
     return command.why;
 }
 
-const char *ft_driver_cannot_send_state(void)
-{
-    FtDriverStatus status;
-
-    ft_driver_status(&status);
-    return status.core.state == FT_STATE_ALONE ? NULL :
-        "the state of a machine can be sent when it runs alone (query-ft); "
-        "ft-stop ends its protection";
-}
-
 void ft_driver_end(void)
 {
     if (!d.core) {

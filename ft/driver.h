@@ -33,8 +33,6 @@ void ft_driver_start(const FtCoreConfig *config, const char *lease_uri);
 void ft_driver_status(FtDriverStatus *status);
 /* NULL, or why the command can't be given now (static string). */
 const char *ft_driver_command(FtEventType command);
-/* NULL, or why this machine's state can't be sent away now. */
-const char *ft_driver_cannot_send_state(void);
 /* The VM ends: at the log's position now (primary), or this process. */
 void ft_driver_end(void);
 /* This side can't go on; why is copied. */

@@ -84,6 +84,7 @@ static void run(const Job *job)
         break;
     case FT_ACTION_SINK_EMPTY:
         ft_stream_end_log();
+        ft_control_set_alone(true);
         break;
     case FT_ACTION_HALT:
         halt(job);

@@ -80,11 +80,7 @@ uint64_t ft_state_id(void)
 /* What a migration would need of a machine that records and can't have. */
 static bool check_migration(Error **errp)
 {
-    const char *why = ft_driver_cannot_send_state();
-
-    if (why) {
-        error_setg(errp, "%s", why);
-    } else if (migrate_postcopy() || migrate_background_snapshot() ||
+    if (migrate_postcopy() || migrate_background_snapshot() ||
                migrate_colo() ||
                migrate_get_current()->parameters.mode != MIG_MODE_NORMAL) {
         error_setg(errp, "with -ft a machine's state is sent by precopy; set "

@@ -33,7 +33,6 @@ MACHINES = [
     ('-icount auto', '-icount', 'shift=NUMBER'),
     ('-icount shift=3,sleep=off', '-icount', 'shift=NUMBER'),
     ('-icount shift=3,rr=record,rrfile=x', '-icount', 'shift=NUMBER'),
-    ('-incoming tcp:127.0.0.1:1', '-incoming', 'power-on'),
     ('-snapshot', '-snapshot'),
 ]
 DEVICES = [
