@@ -49,17 +49,19 @@ static struct {
  * log's back, some wait for what the replay engine can't give them.
  */
 static const char *const harmless[] = {
-    "query-*", "x-query-*", "ft-*", "migrate", "migrate-*", "migrate_*",
-    "x-ft-*", "trace-event-*", "qom-list",
+    "query-*", "x-query-*", "ft-*", "x-ft-*", "trace-event-*", "qom-list",
     "qom-list-*", "qom-get", "device-list-properties", "qmp_capabilities",
     "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "input-send-event", "ringbuf-read", "ringbuf-write", "memsave",
     "pmemsave", "getfd", "closefd", "add-fd", "remove-fd", "yank",
-    "human-monitor-command",
+    "human-monitor-command", "migrate", "migrate-continue",
+    "migrate-incoming", "migrate-set-capabilities", "migrate-set-parameters",
+    "migrate_cancel",
     /* as the human monitor names them */
     "help", "sendkey", "mouse_move", "mouse_button", "mouse_set",
     "ringbuf_read", "ringbuf_write", "print", "x", "xp", "sum", "gpa2hva",
-    "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile",
+    "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile", "migrate_continue",
+    "migrate_incoming", "migrate_set_capability", "migrate_set_parameter",
 };
 
 #define FOLLOWS "a backup follows its primary; give the command there"

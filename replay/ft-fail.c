@@ -38,7 +38,8 @@ void ft_stream_fail(const char *fmt, ...)
 
 void ft_guard_met(const char *what, const char *function, int line)
 {
-    if (ft_stream_plays()) {
+    /* Before the log begins it is an option that can't be. */
+    if (ft_stream_follows()) {
         ft_stream_fail("%s at %s:%d", what, function, line);
     }
 }

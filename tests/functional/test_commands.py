@@ -24,6 +24,8 @@ from ftlib.rom import RomPair  # noqa: E402
 HARMLESS = {
     'add-fd', 'closefd', 'device-list-properties', 'ft-failover', 'ft-stop',
     'getfd', 'human-monitor-command', 'memsave', 'pmemsave',
+    'migrate-continue', 'migrate-incoming', 'migrate-set-capabilities',
+    'migrate-set-parameters', 'migrate_cancel',
     'qmp_capabilities', 'qom-get', 'qom-list', 'qom-list-properties',
     'qom-list-types', 'quit', 'remove-fd', 'ringbuf-read',
     'trace-event-get-state', 'trace-event-set-state', 'x-ft-digest', 'yank',
