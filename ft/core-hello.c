@@ -69,8 +69,12 @@ static const char *line_value(char **lines, const char *key, gsize key_len)
     return NULL;
 }
 
-/* The first line of a[] that b[] has otherwise, as "key: ..." for people. */
-static char *first_difference(char **a, char **b, gboolean a_is_primary)
+/*
+ * The first line of a[] that b[] has otherwise, as "key: ..." for people;
+ * a's value is named first, or last.
+ */
+static char *line_difference(char **a, const char *a_name, char **b,
+                             const char *b_name, gboolean a_first)
 {
     for (; *a; a++) {
         const char *eq = strchr(*a, '=');
@@ -83,36 +87,54 @@ static char *first_difference(char **a, char **b, gboolean a_is_primary)
         other = line_value(b, *a, eq - *a);
         if (!other || strcmp(mine, other)) {
             other = other ? other : "(none)";
-            return g_strdup_printf("%.*s: primary %s, backup %s",
-                                   (int)(eq - *a), *a,
-                                   a_is_primary ? mine : other,
-                                   a_is_primary ? other : mine);
+            return g_strdup_printf("%.*s: %s %s, %s %s", (int)(eq - *a), *a,
+                                   a_first ? a_name : b_name,
+                                   a_first ? mine : other,
+                                   a_first ? b_name : a_name,
+                                   a_first ? other : mine);
         }
     }
     return NULL;
+}
+
+static char *first_difference(char **a, const char *a_name, char **b,
+                              const char *b_name)
+{
+    char *text = line_difference(a, a_name, b, b_name, TRUE);
+
+    if (!text) {
+        text = line_difference(b, b_name, a, a_name, FALSE);
+    }
+    /* A key that comes twice, say: the first one was found equal. */
+    if (!text && g_strv_length(a) != g_strv_length(b)) {
+        text = g_strdup("the two VMs have a different number of parts");
+    }
+    return text;
+}
+
+char *ft_core_hello_difference(const char *a, const char *a_name,
+                               const char *b, const char *b_name)
+{
+    char **lines_a = g_strsplit(a, "\n", -1);
+    char **lines_b = g_strsplit(b, "\n", -1);
+    char *text = first_difference(lines_a, a_name, lines_b, b_name);
+
+    g_strfreev(lines_a);
+    g_strfreev(lines_b);
+    return text;
 }
 
 static char *compare_lines(FtCore *core, char **ours, char **theirs,
                            const char *node)
 {
     gboolean primary = core->config.role == FT_ROLE_PRIMARY;
-    char *text;
 
     if (!strcmp(node, core->config.node)) {
         return g_strdup_printf("both machines are called \"%s\": give one of "
                                "them another name with node=", node);
     }
-    text = first_difference(primary ? ours : theirs, primary ? theirs : ours,
-                            TRUE);
-    if (!text) {
-        text = first_difference(primary ? theirs : ours,
-                                primary ? ours : theirs, FALSE);
-    }
-    /* A key that comes twice, say: the first one was found equal. */
-    if (!text && g_strv_length(ours) != g_strv_length(theirs)) {
-        text = g_strdup("the two VMs have a different number of parts");
-    }
-    return text;
+    return first_difference(primary ? ours : theirs, "primary",
+                            primary ? theirs : ours, "backup");
 }
 
 char *ft_core_hello_compare(FtCore *core, const guint8 *data, gsize size,

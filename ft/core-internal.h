@@ -79,7 +79,6 @@ struct FtCore {
 gboolean ft_core_edge_legal(FtRole role, FtState from, FtState to);
 
 /* core-hello.c */
-char *ft_core_hello_new(const FtCoreConfig *config);
 /*
  * Compares the peer's HELLO with ours.  NULL: the same VM, and peer_node
  * is filled.  Else what to tell both people.  *bad: it is no HELLO at all.

@@ -209,6 +209,15 @@ gboolean ft_core_can(const FtCore *core, FtEventType command,
 /* A node's name: printable, no quotation marks, fits FT_NODE_MAX. */
 gboolean ft_core_node_valid(const char *node);
 
+/* The payload of this machine's HELLO: lines "key=value\n"; g_free. */
+char *ft_core_hello_new(const FtCoreConfig *config);
+/*
+ * The first line that two HELLOs' payloads have otherwise, but for the
+ * node, as a sentence with both names; NULL: none.  g_free.
+ */
+char *ft_core_hello_difference(const char *a, const char *a_name,
+                               const char *b, const char *b_name);
+
 const char *ft_core_state_name(FtState state);    /* "protected" */
 const char *ft_core_reason_name(FtReason reason); /* "peer-closed" */
 /* One sentence for a person, with the next step where there is one. */

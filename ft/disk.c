@@ -29,6 +29,7 @@
 #include "replay/ft-stream.h"
 #include "devices.h"
 #include "disk.h"
+#include "options.h"
 
 typedef struct FtDiskRequest {
     uint64_t id;
@@ -391,7 +392,8 @@ static bool check_disk(DeviceState *dev, BlockBackend *blk, Error **errp)
                    "virtio-blk (-drive if=virtio,...)", type);
         return false;
     }
-    if (bdrv_get_flags(blk_bs(blk)) & BDRV_O_TEMPORARY) {
+    if (bdrv_get_flags(blk_bs(blk)) & BDRV_O_TEMPORARY &&
+        !ft_options.replay) {
         error_setg(errp, "disk '%s' has snapshot=on: what the guest writes "
                    "would be gone at the next start; leave it out",
                    blk_name(blk));

@@ -24,6 +24,8 @@
 #include "jobs.h"
 #include "lag.h"
 #include "limits.h"
+#include "log-sink.h"
+#include "offline.h"
 #include "options.h"
 #include "trace.h"
 
@@ -41,6 +43,7 @@ static struct {
     QemuThread thread;
     GSource *timers[FT_TIMER__MAX];
     GByteArray *scratch;        /* log bytes on their way to frames */
+    char *hello;                /* what machine this is, for the log's file */
     uint64_t parsed;            /* backup: entries up to here are well formed */
 
     /* Backup: the last step seen, I/O thread. */
@@ -168,6 +171,7 @@ static void send_log(const FtAction *action)
     uint64_t at = action->from;
     FtCoreStatus status;
 
+    ft_log_sink_take(&ft_driver_log, action->to);
     ft_core_status(d.core, &status);
     frame.session = status.session;
     frame.generation = status.generation;
@@ -215,6 +219,8 @@ static bool entries_well_formed(uint64_t position)
 
 static void commit_log(uint64_t position)
 {
+    /* First, so that what is malformed is in the file too. */
+    ft_log_sink_take(&ft_driver_log, position);
     if (entries_well_formed(position)) {
         ft_log_commit(&ft_driver_log, position);
         ft_stream_published();
@@ -299,6 +305,22 @@ static void state_action(const FtAction *action)
     ft_jobs_add(action, &status);
 }
 
+/* The log that goes to a file begins and ends with the session. */
+static void steer_sink(FtActionType type)
+{
+    FtCoreStatus status;
+
+    ft_core_status(d.core, &status);
+    if (type == FT_ACTION_LOG_BEGIN) {
+        ft_log_sink_begin(ft_options.role, d.hello, status.session,
+                          status.generation);
+    } else {
+        ft_log_sink_take(&ft_driver_log, ft_log_committed(&ft_driver_log));
+        ft_log_sink_end(status.text && *status.text ? status.text
+                        : ft_core_reason_text(status.reason));
+    }
+}
+
 static void carry_out(const FtAction *action)
 {
     switch (action->type) {
@@ -348,6 +370,7 @@ static void carry_out(const FtAction *action)
         ft_log_trim(&ft_driver_log, action->position);
         break;
     case FT_ACTION_HALT:
+        steer_sink(action->type);
         ft_gate_close();
         ft_halt_begin(action->reason, action->text);
         ft_jobs_add(action, NULL);
@@ -355,13 +378,17 @@ static void carry_out(const FtAction *action)
     case FT_ACTION_LOG_BEGIN:
         ft_log_reset(&ft_driver_log);
         d.parsed = d.told = 0;
+        steer_sink(action->type);
+        ft_jobs_add(action, NULL);
+        break;
+    case FT_ACTION_SINK_EMPTY:
+    case FT_ACTION_EXIT:
+        steer_sink(action->type);
         ft_jobs_add(action, NULL);
         break;
     case FT_ACTION_START_GUEST:
     case FT_ACTION_DRAIN:
     case FT_ACTION_ANNOUNCE:
-    case FT_ACTION_SINK_EMPTY:
-    case FT_ACTION_EXIT:
         ft_jobs_add(action, NULL);
         break;
     }
@@ -503,6 +530,10 @@ static const FtChannelOps channel_ops = {
 
 void ft_driver_status(FtDriverStatus *status)
 {
+    if (ft_options.replay) {
+        ft_offline_status(status);
+        return;
+    }
     QEMU_LOCK_GUARD(&d.status_lock);
     *status = d.status;
     status->core.text = status->text;
@@ -535,6 +566,9 @@ const char *ft_driver_command(FtEventType type)
 {
     Command command = { .type = type };
 
+    if (ft_options.replay) {
+        return "a replay of a log file has no pair to command";
+    }
     if (!d.core) {
         return "the machine's state has not arrived (-incoming)";
     }
@@ -547,6 +581,10 @@ const char *ft_driver_command(FtEventType type)
 
 void ft_driver_end(void)
 {
+    if (ft_options.replay) {
+        ft_offline_end();
+        return;
+    }
     if (!d.core) {
         ft_control_allow_exit();
         return;
@@ -557,6 +595,10 @@ void ft_driver_end(void)
 
 void ft_driver_fail(const char *why)
 {
+    if (ft_options.replay) {
+        ft_offline_fail(why);
+        return;
+    }
     if (!d.context) {
         return;                 /* too early; ft/halt.c ends the process */
     }
@@ -597,6 +639,7 @@ void ft_driver_init(void)
 void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
 {
     d.core = ft_core_new(config);
+    d.hello = ft_core_hello_new(config);
     d.context = g_main_context_new();
     d.loop = g_main_loop_new(d.context, FALSE);
     d.scratch = g_byte_array_new();

@@ -30,7 +30,9 @@
 #include "identity.h"
 #include "jobs.h"
 #include "limits.h"
+#include "log-sink.h"
 #include "net.h"
+#include "offline.h"
 #include "options.h"
 #include "qmp.h"
 
@@ -70,7 +72,7 @@ static void machine_ready_bh(void *opaque)
     g_autofree char *identity = NULL;
     Error *err = NULL;
 
-    if (qemu_chr_find("gdb")) {
+    if (qemu_chr_find("gdb") && !ft_options.replay) {
         error_report("-ft: a debugger (-gdb, -s) changes the machine behind "
                      "its backup's back; leave it out");
         exit(1);
@@ -89,7 +91,23 @@ static void machine_ready_bh(void *opaque)
     g_strlcpy(config.node, node, sizeof(config.node));
     memcpy(config.vm_uuid, qemu_uuid.data, sizeof(config.vm_uuid));
     qcrypto_random_bytes(&config.seed, sizeof(config.seed), &error_fatal);
-    ft_driver_start(&config, ft_options.lease_uri);
+    if (!ft_options.replay) {
+        ft_driver_start(&config, ft_options.lease_uri);
+    } else if (!ft_offline_start(&config, &err)) {
+        error_reportf_err(err, "-ft: ");
+        exit(1);
+    }
+}
+
+/* Where the log comes from and goes to. */
+static bool open_ways(Error **errp)
+{
+    if (ft_options.replay) {
+        return ft_offline_setup(ft_options.log_path, errp);
+    }
+    return ft_log_sink_setup(ft_options.log_path, errp) &&
+        ft_channel_setup(ft_options.address,
+                         ft_options.role == FT_ROLE_BACKUP, errp);
 }
 
 static void machine_ready(void)
@@ -104,8 +122,7 @@ static void machine_done(Notifier *notifier, void *opaque)
 
     if (!ft_devices_check(&err) || !ft_char_guard_all(&err) ||
         !ft_net_guard_all(&err) || !ft_disk_guard_all(ft_driver_fail, &err) ||
-        !ft_channel_setup(ft_options.address,
-                          ft_options.role == FT_ROLE_BACKUP, &err)) {
+        !open_ways(&err)) {
         error_reportf_err(err, "-ft: ");
         exit(1);
     }

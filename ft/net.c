@@ -17,6 +17,7 @@
 #include "replay/ft-stream.h"
 #include "gate.h"
 #include "net.h"
+#include "options.h"
 
 #define TYPE_FT_NET_GUARD "ft-net-guard"
 OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
@@ -39,7 +40,7 @@ static void packet_finish(FtOutput *output, bool emit)
     NetFilterState *nf = NETFILTER(packet->guard);
     struct iovec iov = { packet->data, output->size };
 
-    if (emit) {
+    if (emit && !ft_options.replay) {
         qemu_netfilter_pass_to_next(nf->netdev->peer, packet->flags, &iov, 1,
                                     nf);
     }

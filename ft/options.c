@@ -27,6 +27,10 @@ static QemuOptsList ft_opts = {
         { .name = "lease", .type = QEMU_OPT_STRING },
         { .name = "new", .type = QEMU_OPT_BOOL },
         { .name = "node", .type = QEMU_OPT_STRING },
+        { .name = "log", .type = QEMU_OPT_STRING },
+        { .name = "show", .type = QEMU_OPT_BOOL },
+        { .name = "stop-position", .type = QEMU_OPT_NUMBER },
+        { .name = "stop-instruction", .type = QEMU_OPT_NUMBER },
         { /* end */ }
     },
 };
@@ -38,8 +42,9 @@ static void print_help(void)
 "Start both with the same options but for -ft, disk images (each its own\n"
 "copy, with the same contents) and sockets:\n"
 "\n"
-"  -ft primary,peer=HOST:PORT,lease=URI[,new=on][,node=NAME]\n"
-"  -ft backup,listen=HOST:PORT,lease=URI[,node=NAME]\n"
+"  -ft primary,peer=HOST:PORT,lease=URI[,new=on][,node=NAME][,log=FILE]\n"
+"  -ft backup,listen=HOST:PORT,lease=URI[,node=NAME][,log=FILE]\n"
+"  -ft replay,log=FILE[,show=on][,stop-position=N][,stop-instruction=N]\n"
 "\n"
 "  peer=HOST:PORT    the backup's address (TCP for the log, UDP heartbeats)\n"
 "  listen=HOST:PORT  where the backup waits for its primary\n"
@@ -48,6 +53,11 @@ static void print_help(void)
 "  new=on            primary, first start only: take an empty lease\n"
 "  node=NAME         this machine's name in the lease; it stands for the\n"
 "                    disk copy it has (default: host name and disk path)\n"
+"  log=FILE          the session's log is written to FILE too; with replay:\n"
+"                    the log to execute, on disks as they were at its start\n"
+"  show=on           replay only: the guest's serial output is let out\n"
+"  stop-position=N, stop-instruction=N\n"
+"                    replay only: stop the machine there, for a look at it\n"
 "\n"
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
@@ -62,13 +72,65 @@ G_NORETURN static void fail(const char *what)
     exit(1);
 }
 
+/* A replay has no peer and no lease. */
+static void parse_replay(QemuOpts *opts)
+{
+    static const char *const pairs_only[] = {
+        "peer", "listen", "lease", "new", "node",
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(pairs_only); i++) {
+        if (qemu_opt_find(opts, pairs_only[i])) {
+            error_report("replay takes no %s=: it has neither peer nor lease",
+                         pairs_only[i]);
+            exit(1);
+        }
+    }
+    if (!ft_options.log_path) {
+        fail("replay needs log=FILE, a log that -ft primary or backup wrote");
+    }
+    ft_options.show = qemu_opt_get_bool(opts, "show", false);
+    ft_options.stop_position = qemu_opt_get_number(opts, "stop-position", 0);
+    ft_options.stop_instruction = qemu_opt_get_number(opts,
+                                                      "stop-instruction", 0);
+    if (ft_options.stop_position && ft_options.stop_instruction) {
+        fail("stop-position and stop-instruction: give one of them");
+    }
+    ft_options.address_text = g_strdup("");
+    ft_options.lease_uri = g_strdup("");
+}
+
+static void refuse_replay_options(QemuOpts *opts)
+{
+    static const char *const replay_only[] = {
+        "show", "stop-position", "stop-instruction",
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(replay_only); i++) {
+        if (qemu_opt_find(opts, replay_only[i])) {
+            error_report("%s= is for replay", replay_only[i]);
+            exit(1);
+        }
+    }
+}
+
+static void parse_log(QemuOpts *opts)
+{
+    const char *path = qemu_opt_get(opts, "log");
+
+    if (path && !*path) {
+        fail("log= needs the name of a file");
+    }
+    ft_options.log_path = g_strdup(path);
+}
+
 static void parse_role(QemuOpts *opts)
 {
     const char *role = qemu_opt_get(opts, "role");
     const char *own, *other, *address;
 
     if (!role) {
-        fail("says neither 'primary' nor 'backup'");
+        fail("says neither 'primary' nor 'backup' nor 'replay'");
     } else if (!strcmp(role, "primary")) {
         ft_options.role = FT_ROLE_PRIMARY;
         own = "peer";
@@ -78,8 +140,8 @@ static void parse_role(QemuOpts *opts)
         own = "listen";
         other = "peer";
     } else {
-        error_report("there is no role '%s', only primary and backup",
-                     role);
+        error_report("there is no role '%s', only primary, backup and "
+                     "replay", role);
         exit(1);
     }
     address = qemu_opt_get(opts, own);
@@ -150,6 +212,19 @@ static void parse_node(QemuOpts *opts)
     ft_options.node = g_strdup(node);
 }
 
+static void parse_pair(QemuOpts *opts)
+{
+    refuse_replay_options(opts);
+    parse_role(opts);
+    parse_address();
+    parse_lease(opts);
+    parse_node(opts);
+    ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
+    if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
+        fail("new=on is for the primary, which takes the lease first");
+    }
+}
+
 void ft_options_parse(const char *arg)
 {
     QemuOpts *opts;
@@ -165,13 +240,13 @@ void ft_options_parse(const char *arg)
     if (!opts) {
         exit(1);
     }
-    parse_role(opts);
-    parse_address();
-    parse_lease(opts);
-    parse_node(opts);
-    ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
-    if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
-        fail("new=on is for the primary, which takes the lease first");
+    parse_log(opts);
+    if (!g_strcmp0(qemu_opt_get(opts, "role"), "replay")) {
+        ft_options.replay = true;
+        ft_options.role = FT_ROLE_BACKUP;
+        parse_replay(opts);
+    } else {
+        parse_pair(opts);
     }
     ft_options.given = true;
     qemu_opts_del(opts);

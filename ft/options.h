@@ -19,6 +19,13 @@ typedef struct FtOptions {
     char *lease_uri;
     bool new_vm;
     char *node;                 /* NULL: made from host and disk */
+    char *log_path;             /* the log's file: written, or replayed */
+
+    /* -ft replay: a backup (role) whose log comes from a file. */
+    bool replay;
+    bool show;                  /* the guest's characters are let out */
+    uint64_t stop_position;     /* 0: at the log's end */
+    uint64_t stop_instruction;
 } FtOptions;
 
 extern FtOptions ft_options;

@@ -14,6 +14,7 @@
 #include "digest.h"
 #include "driver.h"
 #include "gate.h"
+#include "log-sink.h"
 #include "options.h"
 #include "qmp.h"
 
@@ -52,6 +53,23 @@ static FtInfo *info_off(void)
     info->lease->uri = g_strdup("");
     info->lease->owner = g_strdup("");
     info->lease->partner = g_strdup("");
+    return info;
+}
+
+static FtLogFileInfo *log_file_info(void)
+{
+    FtLogSinkStatus status;
+    FtLogFileInfo *info;
+
+    ft_log_sink_status(&status);
+    if (!status.path) {
+        return NULL;
+    }
+    info = g_new0(FtLogFileInfo, 1);
+    info->path = g_strdup(status.path);
+    info->writing = status.writing;
+    info->bytes = status.bytes;
+    info->text = g_strdup(status.text);
     return info;
 }
 
@@ -99,6 +117,11 @@ FtInfo *qmp_query_ft(Error **errp)
     info->lease->generation = st.core.lease.generation;
     info->lease->owner = g_strdup(st.core.lease.owner);
     info->lease->partner = g_strdup(st.core.lease.partner);
+    info->log_file = log_file_info();
+    if (ft_options.replay) {
+        info->role = FT_INFO_ROLE_REPLAY;
+        info->state = FT_INFO_STATE_REPLAYING;
+    }
     return info;
 }
 
@@ -109,6 +132,12 @@ static HumanReadableText *info_ft(Error **errp)
 
     if (i->state == FT_INFO_STATE_OFF) {
         g_string_append_printf(buf, "%s\n", i->text);
+        return human_readable_text_from_str(buf);
+    }
+    if (i->state == FT_INFO_STATE_REPLAYING) {
+        g_string_append_printf(buf, "replay: %s\nlog position %" PRIu64
+                               ", instruction %" PRIu64 "\n", i->text,
+                               i->executed, i->icount);
         return human_readable_text_from_str(buf);
     }
     g_string_append_printf(buf, "%s %s: %s (%s)\n", FtInfoRole_str(i->role),
@@ -131,6 +160,11 @@ static HumanReadableText *info_ft(Error **errp)
                            PRIu64 " (%" PRIu64 " bytes)\n", i->lag_bytes,
                            i->lag_instructions, i->lag_ms, i->held_outputs,
                            i->held_bytes);
+    if (i->log_file) {
+        g_string_append_printf(buf, "log file: %s, %" PRIu64 " bytes, %s\n",
+                               i->log_file->path, i->log_file->bytes,
+                               i->log_file->text);
+    }
     return human_readable_text_from_str(buf);
 }
 

@@ -1,0 +1,320 @@
+/*
+ * The session's log on its way to a file.
+ *
+ *   I/O thread --frames--> queue --> writer's thread --> file
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include <sys/file.h>
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/lockable.h"
+#include "qemu/notify.h"
+#include "qemu/units.h"
+#include "system/system.h"
+#include "limits.h"
+#include "log-file.h"
+#include "log-sink.h"
+
+/* Log that waits for the file's disk; then the file is given up. */
+#define QUEUE_MAX (64 * MiB)
+/* At the process's end the writer gets this long for what waits. */
+#define CLOSE_MS 3000
+
+typedef struct Chunk {
+    GByteArray *bytes;
+    bool begins;                /* the file is written anew */
+    bool ends;
+    char *text;                 /* status once it is written; NULL: as is */
+} Chunk;
+
+static struct {
+    char *path;
+    int fd;
+    QemuThread thread;
+    GByteArray *scratch;        /* I/O thread */
+    FtFrame frame;              /* I/O thread: session, generation, position */
+    bool begun;                 /* I/O thread: between begin and end */
+
+    QemuMutex lock;
+    QemuCond cond;              /* the queue changed */
+    /* Protected by lock. */
+    GQueue queue;               /* of Chunk */
+    size_t queued;              /* bytes of log that wait */
+    FtLogSinkStatus status;
+} sink = { .fd = -1 };
+
+static void G_GNUC_PRINTF(1, 2) say_locked(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_vsnprintf(sink.status.text, sizeof(sink.status.text), fmt, ap);
+    va_end(ap);
+}
+
+/* --- the writer's thread ------------------------------------------------- */
+
+static int write_all(const uint8_t *data, size_t size)
+{
+    while (size) {
+        ssize_t n = write(sink.fd, data, size);
+
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        data += MAX(n, 0);
+        size -= MAX(n, 0);
+    }
+    return 0;
+}
+
+/* A file that can't go on ends with its last whole frame. */
+static void give_up(const char *what, uint64_t bytes)
+{
+    if (ftruncate(sink.fd, bytes) || lseek(sink.fd, bytes, SEEK_SET) < 0) {
+        what = "it can't even be cut to its last whole frame";
+    }
+    WITH_QEMU_LOCK_GUARD(&sink.lock) {
+        sink.status.writing = false;
+        say_locked("ended early: %s", what);
+    }
+    warn_report("ft: the log file '%s' ends at byte %" PRIu64 ": %s; the "
+                "pair goes on without it", sink.path, bytes, what);
+}
+
+static void carry_out(const Chunk *chunk)
+{
+    uint64_t bytes;
+    int ret = 0;
+
+    WITH_QEMU_LOCK_GUARD(&sink.lock) {
+        if (!chunk->begins && !sink.status.writing) {
+            return;
+        }
+        bytes = chunk->begins ? 0 : sink.status.bytes;
+    }
+    if (chunk->begins &&
+        (ftruncate(sink.fd, 0) || lseek(sink.fd, 0, SEEK_SET) < 0)) {
+        ret = -errno;
+    }
+    if (!ret) {
+        ret = write_all(chunk->bytes->data, chunk->bytes->len);
+    }
+    if (ret) {
+        give_up(strerror(-ret), bytes);
+        return;
+    }
+    QEMU_LOCK_GUARD(&sink.lock);
+    sink.status.bytes = bytes + chunk->bytes->len;
+    sink.status.writing = !chunk->ends;
+    if (chunk->text) {
+        say_locked("%s", chunk->text);
+    }
+}
+
+static void chunk_free(gpointer opaque)
+{
+    Chunk *chunk = opaque;
+
+    g_byte_array_unref(chunk->bytes);
+    g_free(chunk->text);
+    g_free(chunk);
+}
+
+static void *writer_thread(void *opaque)
+{
+    for (;;) {
+        Chunk *chunk;
+
+        WITH_QEMU_LOCK_GUARD(&sink.lock) {
+            while (!(chunk = g_queue_peek_head(&sink.queue))) {
+                qemu_cond_wait(&sink.cond, &sink.lock);
+            }
+        }
+        carry_out(chunk);
+        WITH_QEMU_LOCK_GUARD(&sink.lock) {
+            g_queue_pop_head(&sink.queue);
+            sink.queued -= chunk->bytes->len;
+            qemu_cond_broadcast(&sink.cond);
+        }
+        chunk_free(chunk);
+    }
+    return NULL;
+}
+
+/* What the session said last is often what one wants to read. */
+static void wait_written(Notifier *notifier, void *opaque)
+{
+    gint64 end = g_get_monotonic_time() + CLOSE_MS * 1000;
+
+    QEMU_LOCK_GUARD(&sink.lock);
+    while (!g_queue_is_empty(&sink.queue) && g_get_monotonic_time() < end) {
+        qemu_cond_timedwait(&sink.cond, &sink.lock, CLOSE_MS);
+    }
+}
+
+/* --- the I/O thread ------------------------------------------------------ */
+
+/* Takes bytes and text. */
+static void enqueue(GByteArray *bytes, bool begins, bool ends, char *text)
+{
+    Chunk *chunk = g_new(Chunk, 1);
+
+    *chunk = (Chunk) { bytes, begins, ends, text };
+    QEMU_LOCK_GUARD(&sink.lock);
+    sink.queued += bytes->len;
+    g_queue_push_tail(&sink.queue, chunk);
+    qemu_cond_broadcast(&sink.cond);
+}
+
+/* A writer that is stuck in the kernel can't say so itself. */
+static bool is_too_slow(void)
+{
+    QEMU_LOCK_GUARD(&sink.lock);
+    if (sink.queued <= QUEUE_MAX) {
+        return false;
+    }
+    sink.status.writing = false;
+    say_locked("ended early: its disk is too slow");
+    return true;
+}
+
+static void put(GByteArray *bytes, FtFrameType type, uint32_t flags,
+                const void *payload, size_t size)
+{
+    sink.frame.type = type;
+    sink.frame.flags = flags;
+    sink.frame.length = size;
+    ft_log_file_put(bytes, &sink.frame, payload);
+}
+
+void ft_log_sink_begin(FtRole role, const char *hello, uint64_t session,
+                       uint64_t generation)
+{
+    FtLogFileHeader header = {
+        .role = role,
+        .begun_us = g_get_real_time(),
+    };
+    GByteArray *bytes;
+
+    if (sink.fd < 0) {
+        return;
+    }
+    bytes = g_byte_array_new();
+    g_byte_array_set_size(bytes, FT_LOG_FILE_HEADER_SIZE);
+    ft_log_file_header_out(&header, bytes->data);
+    sink.frame = (FtFrame) { .session = session, .generation = generation };
+    put(bytes, FT_FRAME_HELLO, 0, hello, strlen(hello));
+    enqueue(bytes, true, false, g_strdup("a session is being written"));
+    sink.begun = true;
+}
+
+void ft_log_sink_take(FtLog *log, uint64_t position)
+{
+    GByteArray *bytes;
+
+    if (!sink.begun || position <= sink.frame.position) {
+        return;
+    }
+    if (is_too_slow()) {
+        warn_report("ft: the log file '%s' ends: its disk is too slow; the "
+                    "pair goes on without it", sink.path);
+        sink.begun = false;
+        return;
+    }
+    bytes = g_byte_array_new();
+    while (sink.frame.position < position) {
+        uint64_t at = sink.frame.position;
+        size_t n = MIN(position - at, FT_FRAME_PAYLOAD_MAX);
+
+        g_byte_array_set_size(sink.scratch, n);
+        ft_log_copy(log, at, position, sink.scratch->data, n);
+        put(bytes, FT_FRAME_LOG, at + n < position ? FT_FRAME_MORE : 0,
+            sink.scratch->data, n);
+        sink.frame.position += n;
+    }
+    enqueue(bytes, false, false, NULL);
+}
+
+void ft_log_sink_end(const char *text)
+{
+    GByteArray *bytes;
+
+    if (!sink.begun) {
+        return;
+    }
+    bytes = g_byte_array_new();
+    put(bytes, FT_FRAME_END, 0, text, MIN(strlen(text), FT_REASON_MAX));
+    enqueue(bytes, false, true, g_strdup_printf("ended: %s", text));
+    sink.begun = false;
+}
+
+/* --- other threads ------------------------------------------------------- */
+
+void ft_log_sink_status(FtLogSinkStatus *status)
+{
+    if (sink.fd < 0) {
+        *status = (FtLogSinkStatus) { .path = NULL };
+        return;
+    }
+    QEMU_LOCK_GUARD(&sink.lock);
+    *status = sink.status;
+}
+
+/* A name mistyped must not cost somebody's file. */
+static bool is_ours(int fd, Error **errp)
+{
+    uint8_t start[FT_LOG_FILE_HEADER_SIZE];
+    struct stat st;
+    ssize_t n;
+
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+        error_setg(errp, "log file '%s' is no regular file", sink.path);
+        return false;
+    }
+    n = pread(fd, start, sizeof(start), 0);
+    if (st.st_size && !ft_log_file_has_magic(start, MAX(n, 0))) {
+        error_setg(errp, "log file '%s' exists and is no log; it was left as "
+                   "it is, choose another name", sink.path);
+        return false;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        error_setg(errp, "log file '%s' is being written by another process; "
+                   "choose another name", sink.path);
+        return false;
+    }
+    return true;
+}
+
+bool ft_log_sink_setup(const char *path, Error **errp)
+{
+    static Notifier notifier = { .notify = wait_written };
+    int fd;
+
+    if (!path) {
+        return true;
+    }
+    sink.path = g_canonicalize_filename(path, NULL);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "log file '%s'", sink.path);
+        return false;
+    }
+    if (!is_ours(fd, errp)) {
+        close(fd);
+        return false;
+    }
+    sink.fd = fd;
+    sink.scratch = g_byte_array_new();
+    qemu_mutex_init(&sink.lock);
+    qemu_cond_init(&sink.cond);
+    g_queue_init(&sink.queue);
+    sink.status.path = sink.path;
+    say_locked("no session has begun");
+    qemu_add_exit_notifier(&notifier);
+    qemu_thread_create(&sink.thread, "ft-log-file", writer_thread, NULL,
+                       QEMU_THREAD_DETACHED);
+    return true;
+}
