@@ -61,7 +61,7 @@ BACKENDS = [
      'virtio-net-pci,netdev=n0,romfile=', 'a hub', '-nic none'),
 ]
 FT = [
-    ('boss', "'boss'", 'only primary and backup'),
+    ('boss', "'boss'", 'only primary, backup and replay'),
     ('primary', 'peer=HOST:PORT'),
     ('backup,peer=127.0.0.1:1,lease=dir:x', 'listen=HOST:PORT', 'no peer='),
     ('primary,peer=127.0.0.1:1', 'needs lease=URI'),
