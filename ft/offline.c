@@ -19,6 +19,7 @@
 #include "replay/ft-stream.h"
 #include "control.h"
 #include "gate.h"
+#include "halt.h"
 #include "jobs.h"
 #include "limits.h"
 #include "log-file.h"
@@ -96,6 +97,8 @@ void ft_offline_fail(const char *why)
     if (claim_end()) {
         say("%s", text);
         halt.text = text;
+        ft_gate_close();
+        ft_halt_begin(halt.reason, text);
         ft_jobs_add(&halt, NULL);
     }
 }
@@ -223,7 +226,8 @@ static bool give_transaction(uint8_t *data, size_t size)
     while (at < size && !offline.cut) {
         ssize_t n = ft_entry_length(data + at, size - at, &why);
 
-        if (n <= 0) {
+        if (n <= 0 ||
+            !ft_entry_begins(data + at, offline.appended == 0, &why)) {
             g_autofree char *text = g_strdup_printf(
                 "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s",
                 offline.appended, data[at],

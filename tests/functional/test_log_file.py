@@ -32,6 +32,12 @@ class LogFile(unittest.TestCase):
             digest = pair.primary.qmp.command('x-ft-digest', timeout=20)
         return digest
 
+    def kill(self, pair):
+        """The primary first, so that it does not see the backup die."""
+        for machine in (pair.primary, pair.backup):
+            machine.process.kill()
+            machine.process.wait(10)
+
     def replay(self, pair, log, name='replay', extra=''):
         """Returns its exit status and what it said."""
         machine = pair.start_machine(name, f'replay,log={log}{extra}')
@@ -61,9 +67,7 @@ class LogFile(unittest.TestCase):
     def test_damage_is_named_and_replayed_up_to(self):
         with RomPair('counter') as pair:
             self.record(pair)
-            for machine in pair.machines:
-                machine.process.kill()
-                machine.process.wait(10)
+            self.kill(pair)
             path = os.path.join(pair.directory, 'a', 'a.log')
             with open(path, 'rb') as file:
                 whole = file.read()
@@ -92,9 +96,7 @@ class LogFile(unittest.TestCase):
     def test_another_machine_is_refused(self):
         with RomPair('counter') as pair:
             self.record(pair)
-            for machine in pair.machines:
-                machine.process.kill()
-                machine.process.wait(10)
+            self.kill(pair)
             words = rom.options('counter')
             words[words.index('-m') + 1] = '32'
             machine = pair.start_machine('other', 'replay,log=../a/a.log',
@@ -106,9 +108,7 @@ class LogFile(unittest.TestCase):
     def test_stop_at_an_instruction(self):
         with RomPair('counter') as pair:
             digest = self.record(pair, 40, 1)
-            for machine in pair.machines:
-                machine.process.kill()
-                machine.process.wait(10)
+            self.kill(pair)
             stop = digest['icount'] - 12345
             machine = pair.start_machine(
                 'stop', f'replay,log=../a/a.log,stop-instruction={stop}')
