@@ -303,6 +303,8 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
         break;
     case FT_CONTROL_POWERDOWN:
         break;                  /* taken by ft_control_powerdown() */
+    case FT_CONTROL_TIME:
+        break;                  /* taken by the vCPU's thread */
     }
     control.following = false;
 }

@@ -15,6 +15,7 @@
 #include "qemu/main-loop.h"
 #include "hw/core/cpu.h"
 #include "replay/ft-stream.h"
+#include "replay/ft-time.h"
 #include "channel.h"
 #include "claim-thread.h"
 #include "control.h"
@@ -211,6 +212,7 @@ static bool entries_well_formed(uint64_t position)
             post(FT_EVENT_FAIL, 0, text);
             return false;
         }
+        ft_time_arrived(d.scratch->data + at);
         at += n;
     }
     d.parsed = position;

@@ -19,7 +19,8 @@ libfdt-dev libslirp-dev libiscsi-dev libgnutls28-dev zlib1g-dev'
 # Firmware of the machine.
 packages="$packages seabios qemu-system-data ipxe-qemu"
 # To make the demo's guest and networks, and to run the tests.
-packages="$packages git cpio iproute2 e2fsprogs procps util-linux"
+packages="$packages git cpio iproute2 e2fsprogs procps util-linux
+faketime"
 
 # QEMU 10.0 asks for meson 1.5; Debian 12 has 1.0.
 meson_packages='meson python3-pycotap'

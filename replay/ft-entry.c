@@ -16,6 +16,7 @@
 #include "net/eth.h"
 #include "net/net.h"
 #include "ft-stream.h"
+#include "ft-time.h"
 #include "replay-internal.h"
 #include "ft/limits.h"
 
@@ -166,6 +167,10 @@ static ssize_t control_length(const uint8_t *data, size_t size,
     case FT_CONTROL_DISK_RESULT:
         good = payload == 12 && (int32_t)ldl_be_p(data + 13) < 0 &&
             (int32_t)ldl_be_p(data + 13) >= -ERRNO_MAX;
+        break;
+    case FT_CONTROL_TIME:
+        good = payload == sizeof(FtTimeEntry) &&
+            ft_time_is_possible(data + FT_TIME_ENTRY_HEADER);
         break;
     }
     if (!good) {

@@ -15,6 +15,7 @@
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
 #include "ft-stream-internal.h"
+#include "ft-time.h"
 
 /* A starved vCPU looks at the log again after this at the latest. */
 #define STARVED_WAIT_MS 2
@@ -79,6 +80,7 @@ void ft_stream_hook_before_lock(void)
            !qatomic_read(&current_cpu->stop)) {
         ft_log_wait(ft_stream.log, UINT64_MAX, STARVED_WAIT_MS);
     }
+    ft_time_wait();
 }
 
 void ft_stream_hook_after_lock(void)
@@ -156,6 +158,9 @@ bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
         *result = false;
         return true;
     }
+    if (checkpoint == CHECKPOINT_CLOCK_WARP_ACCOUNT) {
+        ft_time_step();
+    }
     /*
      * At every exit of the vCPU's loop, and without any effect unless the
      * machine was asleep: nine in ten entries of upstream's log.
@@ -184,7 +189,7 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
         return true;
     }
     if (ft_stream_records()) {
-        *clock += ft_stream.clock_offset[kind];
+        *clock += ft_time_offset(kind);
     }
     /* A migration's thread asks how long it takes, not what the guest sees. */
     return !replay_mutex_locked() && !current_cpu;

@@ -22,8 +22,7 @@ typedef struct FtStream {
     bool flush_wanted;          /* primary: an output waits for this log */
     bool starved;               /* backup: the sentinel was fetched */
     bool control_pending;       /* backup: a control entry is next */
-    bool clock_seen[REPLAY_CLOCK_COUNT];
-    int64_t clock_offset[REPLAY_CLOCK_COUNT];
+    bool time_pending;          /* backup: a TIME entry is, for the vCPU */
     uint64_t read_position;     /* backup: the engine's next byte */
 
     /* Atomic. */
@@ -53,6 +52,8 @@ int64_t ft_stream_clock_now(ReplayClockKind kind);
 bool ft_stream_log_has_more(void);
 /* Backup: looks at the log again after the sentinel. */
 void ft_stream_fetch_again(void);
+/* Backup: carries out the TIME entry at the cursor. */
+void ft_stream_take_time(void);
 /* Primary: the open transaction ends. */
 void ft_stream_publish(void);
 

@@ -32,6 +32,7 @@
 #include "system/cpus.h"
 #include "system/runstate.h"
 #include "ft-stream-internal.h"
+#include "ft-time.h"
 #include "ft/trace.h"
 
 /* Instructions after which a count is worth an entry of its own. */
@@ -281,9 +282,13 @@ bool ft_stream_hook_fetch(void)
     while (!ft_stream.control_pending && ft_stream_log_has_more()) {
         uint8_t next = next_code();
 
-        if (next < FT_CONTROL_FIRST) {
+        if (next < FT_CONTROL_FIRST || next == FT_CONTROL_TIME) {
             ft_log_trim(ft_stream.log, ft_stream.read_position);
             ft_stream.starved = false;
+            ft_stream.time_pending = next == FT_CONTROL_TIME;
+            if (ft_stream.time_pending) {
+                break;
+            }
             return false;
         }
         if (next != FT_CONTROL_DISK_RESULT) {
@@ -294,6 +299,9 @@ bool ft_stream_hook_fetch(void)
     }
     replay_state.data_kind = EVENT_END;
     replay_state.has_unread_data = true;
+    if (ft_stream.time_pending) {
+        return true;
+    }
     ft_stream.starved = true;
     if (ft_stream.control_pending || qatomic_read(&ft_stream.draining)) {
         qemu_bh_schedule(ft_stream.bh);
@@ -314,6 +322,18 @@ bool ft_stream_take_powerdown(void)
     ft_stream.control_pending = false;
     run_control(true);
     return true;
+}
+
+void ft_stream_take_time(void)
+{
+    g_autofree uint8_t *data = NULL;
+    size_t size;
+
+    replay_get_byte();
+    replay_get_array_alloc(&data, &size);
+    ft_stream.time_pending = false;
+    ft_time_apply(data);
+    ft_stream_fetch_again();
 }
 
 void ft_stream_published(void)
@@ -338,34 +358,11 @@ uint64_t ft_stream_icount(void)
     return qatomic_read(&ft_stream.icount);
 }
 
-int64_t ft_stream_clock_now(ReplayClockKind kind)
-{
-    int64_t now = kind == REPLAY_CLOCK_HOST ? get_clock_realtime()
-                                            : cpu_get_clock();
-
-    return now + ft_stream.clock_offset[kind];
-}
-
-/*
- * The clocks go on from what the log said last: the elapsed-time clock
- * without a step, the host clock without a step back.
- */
-static void continue_clocks(void)
-{
-    int64_t host = get_clock_realtime();
-    int64_t elapsed = cpu_get_clock();
-
-    ft_stream.clock_offset[REPLAY_CLOCK_VIRTUAL_RT] =
-        replay_state.cached_clock[REPLAY_CLOCK_VIRTUAL_RT] - elapsed;
-    ft_stream.clock_offset[REPLAY_CLOCK_HOST] =
-        MAX(replay_state.cached_clock[REPLAY_CLOCK_HOST] - host, 0);
-}
-
 static void go_live(void)
 {
     fclose(replay_file);
     replay_file = open_sink();
-    continue_clocks();
+    ft_time_go_live();
     replay_state.read_event_id = -1;
     replay_state.instruction_count = 0;
     replay_state.has_unread_data = false;

@@ -21,7 +21,7 @@ from load import Load
 # runs one TCG thread by itself when -ft is given.
 MODES = {
     'plain': '-accel tcg,thread=single',
-    'icount': '-icount shift=2',
+    'icount': '-icount shift=1',
     'alone': None,
     'protected': None,
 }

@@ -1,0 +1,237 @@
+/*
+ * The guest's clocks stay with real time, and go on over a takeover.
+ *
+ * The guest's virtual clock counts instructions; while the guest sleeps,
+ * upstream's engine adds the real time that passes.  Neither is true of a
+ * busy guest: it executes more or fewer instructions in a second than the
+ * clock counts, and none at all while this host, or the pair, stands still.
+ * So
+ *
+ *   behind   the recording vCPU adds what is missing where it has left its
+ *            slice, by a TIME entry that its backup applies at the same place
+ *            of the same loop; a part at a time, so that after a long gap
+ *            the guest's time runs at about twice its speed
+ *   ahead    the vCPU waits, with no lock held; nothing of it is in the log
+ *
+ * Real time is the engine's VIRTUAL_RT clock: the monotonic clock of the host
+ * the guest runs on, without the time that the guest was paused.
+ *
+ * The backup notes by how much its host's clocks differ from the primary's,
+ * from the readings in the log, so that going live includes the blackout.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/seqlock.h"
+#include "qemu/timer.h"
+#include "hw/core/cpu.h"
+#include "system/cpu-timers.h"
+#include "system/cpu-timers-internal.h"
+#include "ft-stream-internal.h"
+#include "ft-time.h"
+#include "ft/trace.h"
+
+/* Less than this is no drift. */
+#define BEHIND_NS (1 * SCALE_MS)
+/* A step is made this often, at most, so that the guest's timers can act. */
+#define STEP_INTERVAL_NS (10 * SCALE_MS)
+/* Real time that steps may make up for at once; beyond it, twice as fast. */
+#define CREDIT_MAX_NS (1000 * SCALE_MS)
+/* The log has the primary's clocks this often, at least. */
+#define TELL_INTERVAL_NS (1000 * SCALE_MS)
+/* The vCPU waits when it is further ahead, and not longer at a time. */
+#define AHEAD_NS (2 * SCALE_MS)
+#define AHEAD_WAIT_MS 5
+/* Hosts' clocks drift apart by less than one part in this. */
+#define DRIFT_PARTS 1000
+/* After a takeover the RTC comes back to this host's clock by 1 s in these. */
+#define RTC_SLEW_PARTS 10
+
+static struct {
+    /* Added to this host's clocks in record mode; replay mutex. */
+    int64_t elapsed_offset;     /* also read by the vCPU while it waits */
+    int64_t host_offset;        /* at live_at */
+    int64_t live_at;            /* this host's monotonic clock */
+
+    /* Primary: this host's monotonic clock at the last; vCPU thread. */
+    int64_t seen_at;
+    int64_t stepped_at;
+    int64_t told_at;
+    int64_t credit;
+
+    /* Backup: I/O thread, until it goes live. */
+    bool elapsed_known, host_known;
+    int64_t elapsed_lead;       /* this host's monotonic clock - VIRTUAL_RT */
+    int64_t host_lead;          /* the primary's host clock - this host's */
+    int64_t sampled_at;
+} t;
+
+/* --- the recording side -------------------------------------------------- */
+
+static int64_t host_offset(void)
+{
+    int64_t back = (get_clock() - t.live_at) / RTC_SLEW_PARTS;
+
+    if (t.host_offset > 0) {
+        return MAX(t.host_offset - back, 0);
+    }
+    return MIN(t.host_offset + back, 0);
+}
+
+int64_t ft_time_offset(ReplayClockKind kind)
+{
+    return kind == REPLAY_CLOCK_HOST ? host_offset()
+        : qatomic_read(&t.elapsed_offset);
+}
+
+int64_t ft_stream_clock_now(ReplayClockKind kind)
+{
+    int64_t now = kind == REPLAY_CLOCK_HOST ? get_clock_realtime()
+                                            : cpu_get_clock();
+
+    return now + ft_time_offset(kind);
+}
+
+/* How far the guest's time is behind real time; negative: ahead. */
+static int64_t behind(void)
+{
+    return ft_stream_clock_now(REPLAY_CLOCK_VIRTUAL_RT) - icount_get();
+}
+
+static void advance(int64_t ns)
+{
+    seqlock_write_lock(&timers_state.vm_clock_seqlock,
+                       &timers_state.vm_clock_lock);
+    qatomic_set_i64(&timers_state.qemu_icount_bias,
+                    timers_state.qemu_icount_bias + ns);
+    seqlock_write_unlock(&timers_state.vm_clock_seqlock,
+                         &timers_state.vm_clock_lock);
+}
+
+static void record_step(void)
+{
+    int64_t now = get_clock();
+    int64_t step = behind();
+    FtTimeEntry entry;
+
+    t.credit = MIN(t.credit + now - t.seen_at, CREDIT_MAX_NS);
+    t.seen_at = now;
+    if (step > BEHIND_NS && now - t.stepped_at >= STEP_INTERVAL_NS) {
+        step = MIN(step, MIN(t.credit, FT_TIME_STEP_MAX_NS));
+        t.credit -= step;
+    } else if (ft_stream.to_log && now - t.told_at >= TELL_INTERVAL_NS) {
+        step = 0;
+    } else {
+        return;
+    }
+    t.stepped_at = t.told_at = now;
+    stq_be_p(&entry.step, step);
+    stq_be_p(&entry.elapsed, ft_stream_clock_now(REPLAY_CLOCK_VIRTUAL_RT));
+    stq_be_p(&entry.host, ft_stream_clock_now(REPLAY_CLOCK_HOST));
+    ft_stream_put_control(FT_CONTROL_TIME, &entry, sizeof(entry));
+    advance(step);
+}
+
+void ft_time_step(void)
+{
+    if (ft_stream.time_pending) {
+        ft_stream_take_time();
+    } else if (ft_stream_records() && ft_stream.started &&
+               timers_state.vm_clock_warp_start == -1) {
+        /* While it sleeps, what is missing will be added when it wakes. */
+        record_step();
+    }
+}
+
+bool ft_time_is_possible(const uint8_t *data)
+{
+    return ldq_be_p(data + offsetof(FtTimeEntry, step)) <=
+               FT_TIME_STEP_MAX_NS &&
+           ldq_be_p(data + offsetof(FtTimeEntry, elapsed)) <=
+               FT_TIME_CLOCK_MAX_NS &&
+           ldq_be_p(data + offsetof(FtTimeEntry, host)) <=
+               FT_TIME_CLOCK_MAX_NS;
+}
+
+void ft_time_apply(const uint8_t *data)
+{
+    advance(ldq_be_p(data + offsetof(FtTimeEntry, step)));
+}
+
+void ft_time_wait(void)
+{
+    int64_t ahead;
+
+    if (!ft_stream_records() || !ft_stream.started || current_cpu->halted ||
+        qatomic_read(&current_cpu->stop)) {
+        return;
+    }
+    ahead = -behind();
+    if (ahead > AHEAD_NS) {
+        ft_log_wait(ft_stream.log, UINT64_MAX,
+                    MIN(ahead / SCALE_MS, AHEAD_WAIT_MS));
+    }
+}
+
+/* --- the backup ---------------------------------------------------------- */
+
+static void sample_elapsed(int64_t elapsed)
+{
+    int64_t now = get_clock();
+    int64_t lead = now - elapsed;
+
+    /* A log that was long under way tells nothing; the fastest tells most. */
+    if (t.elapsed_known) {
+        lead = MIN(lead, t.elapsed_lead + (now - t.sampled_at) / DRIFT_PARTS);
+    }
+    t.elapsed_lead = lead;
+    t.elapsed_known = true;
+    t.sampled_at = now;
+}
+
+static void sample_host(int64_t host)
+{
+    t.host_lead = host - get_clock_realtime();
+    t.host_known = true;
+}
+
+void ft_time_arrived(const uint8_t *entry)
+{
+    switch (entry[0]) {
+    case EVENT_CLOCK + REPLAY_CLOCK_VIRTUAL_RT:
+        sample_elapsed(ldq_be_p(entry + 1));
+        break;
+    case EVENT_CLOCK + REPLAY_CLOCK_HOST:
+        sample_host(ldq_be_p(entry + 1));
+        break;
+    case FT_CONTROL_TIME:
+        entry += FT_TIME_ENTRY_HEADER;
+        sample_elapsed(ldq_be_p(entry + offsetof(FtTimeEntry, elapsed)));
+        sample_host(ldq_be_p(entry + offsetof(FtTimeEntry, host)));
+        break;
+    case FT_CONTROL_START:
+    case FT_CONTROL_PAUSE:
+    case FT_CONTROL_CONTINUE:
+        /* VIRTUAL_RT does not go on while the guest is paused. */
+        t.elapsed_known = false;
+        break;
+    }
+}
+
+void ft_time_go_live(void)
+{
+    int64_t elapsed = replay_state.cached_clock[REPLAY_CLOCK_VIRTUAL_RT];
+    int64_t host_seen = replay_state.cached_clock[REPLAY_CLOCK_HOST];
+    int64_t host = get_clock_realtime();
+
+    if (t.elapsed_known) {
+        elapsed = MAX(elapsed, get_clock() - t.elapsed_lead);
+    }
+    elapsed = MAX(elapsed, icount_get());
+    qatomic_set(&t.elapsed_offset, elapsed - cpu_get_clock());
+    t.live_at = get_clock();
+    t.host_offset = MAX(t.host_known ? t.host_lead : 0, host_seen - host);
+    trace_ft_time_live((elapsed - icount_get()) / SCALE_MS,
+                       t.host_offset / SCALE_MS);
+}

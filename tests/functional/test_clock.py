@@ -1,0 +1,182 @@
+#!/usr/bin/python3
+"""The guest's clocks keep real time, and never go back.
+
+The guest "time" prints all its clocks ten times a second.  Its time stamp
+counter is the virtual clock, in ns.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import calendar
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                os.pardir, 'lib'))
+
+from ftlib import rom  # noqa: E402
+from ftlib.process import wait_for  # noqa: E402
+from ftlib.rom import RomPair  # noqa: E402
+
+LINE = re.compile(r'time rtc=(?P<rtc>\S+) tsc=(?P<tsc>\d+) .*monotonic=ok')
+WINDOW_S = 2
+# Twice in a row, so that a clock that only passes by is not taken for right:
+# without the discipline this guest's clock moves by more in WINDOW_S.
+DRIFT_S = 0.2
+SETTLE_S = 40
+PAUSE_S = 3
+HOURS = 3 * 3600
+LIBFAKETIME = '/usr/$LIB/faketime/libfaketimeMT.so.1'
+
+
+class Reading:
+    """The guest's clocks, and the host's when they were printed."""
+
+    def __init__(self, match):
+        self.host = time.monotonic()
+        self.tsc = int(match['tsc']) / 1e9
+        self.rtc = calendar.timegm(
+            time.strptime(match['rtc'], '%Y-%m-%dT%H:%M:%S'))
+
+    def drift(self, since):
+        """How much faster the guest's time ran than the host's."""
+        return (self.tsc - since.tsc) - (self.host - since.host)
+
+
+def read_clocks(machine, timeout=30):
+    """The next line that the guest prints."""
+    lines = len(rom.lines(rom.text(machine)))
+
+    def look():
+        return rom.lines(rom.text(machine))[lines:]
+    text = wait_for(look, timeout, 'a line of the guest', machine.process,
+                    interval=0.005)[-1]
+    match = LINE.fullmatch(text)
+    assert match, f'a clock went backwards: {text!r}'
+    return Reading(match)
+
+
+def drift_in_a_window(machine, since):
+    """The median, since the host may be late to see a line."""
+    drifts = []
+    end = time.monotonic() + WINDOW_S
+    while time.monotonic() < end:
+        drifts.append(read_clocks(machine).drift(since))
+    return statistics.median(drifts)
+
+
+class Hogs:
+    """Programs that leave a vCPU about a third of a core."""
+
+    def __init__(self, count=2):
+        self._count = count * len(os.sched_getaffinity(0))
+
+    def __enter__(self):
+        self._all = [subprocess.Popen([sys.executable, '-c',
+                                       'while True: pass'])
+                     for _ in range(self._count)]
+
+    def __exit__(self, *_):
+        for hog in self._all:
+            hog.kill()
+            hog.wait()
+
+
+class Clock(unittest.TestCase):
+    def assert_keeps_time(self, machine, since, drift_s=DRIFT_S):
+        """Maybe not now, after a takeover or a stall, but soon, and then."""
+        end = time.monotonic() + SETTLE_S
+        drifts = []
+        while time.monotonic() < end:
+            drifts.append(drift_in_a_window(machine, since))
+            if max(map(abs, drifts[-2:])) < drift_s and len(drifts) > 1:
+                break
+        else:
+            self.fail(f'the guest\'s clock is off by, in s: {drifts}')
+        print('# drift in ms:', ' '.join(f'{drift * 1000:+.0f}'
+                                         for drift in drifts))
+
+    def assert_equal_digest(self, pair):
+        pair.primary.qmp.command('x-ft-digest', timeout=20)
+        event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=20)
+        self.assertTrue(event['data']['equal'])
+
+    def test_busy_guest(self):
+        with RomPair('time') as pair:
+            pair.protect()
+            self.assert_keeps_time(pair.primary, read_clocks(pair.primary))
+            self.assert_equal_digest(pair)
+
+    def test_guest_with_a_third_of_a_core(self):
+        with RomPair('time') as pair:
+            pair.protect()
+            since = read_clocks(pair.primary)
+            with Hogs():
+                # It also waits for its backup, half a second at a time.
+                self.assert_keeps_time(pair.primary, since, drift_s=1)
+                self.assert_equal_digest(pair)
+
+    def test_pause_is_no_time(self):
+        with RomPair('time') as pair:
+            pair.protect()
+            before = read_clocks(pair.primary)
+            pair.primary.qmp.command('stop')
+            time.sleep(PAUSE_S)         # must not be seen
+            pair.primary.qmp.command('cont')
+            after = read_clocks(pair.primary)
+            self.assertLess(after.drift(before), -PAUSE_S + 1)
+            self.assert_keeps_time(pair.primary, after)
+            self.assert_equal_digest(pair)
+
+    def test_takeover_and_what_it_took(self):
+        with RomPair('time') as pair:
+            pair.protect()
+            before = read_clocks(pair.primary)
+            pair.primary.process.signal(signal.SIGSTOP)
+            pair.backup.wait_state('alone')
+            self.assertGreater(time.monotonic() - before.host, 1)
+            self.assert_keeps_time(pair.backup, before)
+
+    def assert_goes_on(self, prefix_primary=(), prefix_backup=()):
+        """Kills the primary; neither clock makes a step."""
+        with RomPair('time') as pair:
+            pair.start_backup(prefix=prefix_backup)
+            pair.start_primary(prefix=prefix_primary)
+            pair.primary.wait_state('protected')
+            before = read_clocks(pair.primary)
+            self.assert_equal_digest(pair)
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone')
+            after = read_clocks(pair.backup)
+            self.assertGreaterEqual(after.tsc, before.tsc)
+            self.assertGreaterEqual(after.rtc, before.rtc)
+            rtc_drift = (after.rtc - before.rtc) - (after.host - before.host)
+            self.assertLess(abs(rtc_drift), 2.5)
+            self.assert_keeps_time(pair.backup, before)
+
+    def test_hosts_clocks_differ_by_hours(self):
+        for sign in '+-':
+            with self.subTest(primary=f'{sign}{HOURS} s'):
+                self.assert_goes_on(prefix_primary=(
+                    'env', f'LD_PRELOAD={LIBFAKETIME}',
+                    f'FAKETIME={sign}{HOURS}',
+                    'FAKETIME_DONT_FAKE_MONOTONIC=1'))
+
+    @unittest.skipIf(os.geteuid(), 'only root makes time namespaces')
+    def test_hosts_were_started_hours_apart(self):
+        later = ('unshare', '-T', '--monotonic', str(HOURS),
+                 '--boottime', str(HOURS))
+        for name in ('prefix_primary', 'prefix_backup'):
+            with self.subTest(name):
+                self.assert_goes_on(**{name: later})
+
+
+if __name__ == '__main__':
+    unittest.main()
