@@ -14,8 +14,21 @@
 
 #include "core-internal.h"
 
+/* The state that it loaded, and perhaps executed on, is of no use again. */
+static void not_needed(FtCore *core, FtReason reason, const char *text)
+{
+    ft_core_halt(core, reason, text ? text :
+                 "the lease does not name this machine as the partner, and "
+                 "the primary it followed is gone: start the backup anew and "
+                 "give ft-protect again");
+}
+
 static void back_to_listening(FtCore *core, FtReason reason, const char *text)
 {
+    if (core->guest_started) {
+        not_needed(core, reason, text);
+        return;
+    }
     ft_core_close(core);
     core->session = 0;
     ft_core_set_state(core, FT_STATE_LISTENING, reason, text);
@@ -80,16 +93,20 @@ static gboolean named_by(const FtCore *core, const FtLeaseRecord *rec)
            !strcmp(rec->partner, core->config.node);
 }
 
+static void start_guest(FtCore *core)
+{
+    if (!core->guest_started) {
+        core->guest_started = TRUE;
+        ft_core_act(core, FT_ACTION_START_GUEST);
+    }
+}
+
 static void won(FtCore *core)
 {
     ft_core_close(core);
     ft_core_set_state(core, FT_STATE_DRAINING, FT_REASON_WON,
                       ft_core_won_text(core));
-    if (!core->guest_started) {
-        core->guest_started = TRUE;
-        ft_core_act(core, FT_ACTION_LOG_BEGIN);
-        ft_core_act(core, FT_ACTION_START_GUEST);
-    }
+    start_guest(core);
     ft_core_act(core, FT_ACTION_DRAIN)->position = core->committed;
 }
 
@@ -115,10 +132,11 @@ static void drained(FtCore *core)
     if (core->state != FT_STATE_DRAINING) {
         return;
     }
-    core->executed = core->committed;
-    core->role = FT_ROLE_PRIMARY;
+    core->executed = core->acknowledged = core->committed;
+    core->appended = core->sent = core->committed;
     ft_core_set_state(core, FT_STATE_ALONE, FT_REASON_DRAINED,
                       ft_core_won_text(core));
+    core->role = FT_ROLE_PRIMARY;
     ft_core_act(core, FT_ACTION_SINK_EMPTY);
     ft_core_act(core, FT_ACTION_RELEASE)->position = FT_POSITION_ALL;
     ft_core_act(core, FT_ACTION_ANNOUNCE);
@@ -166,6 +184,10 @@ static void hello_frame(FtCore *core, const FtEvent *event)
                  strlen(core->hello));
     ft_core_set_state(core, FT_STATE_PAIRING, FT_REASON_PEER_CONNECTED, NULL);
     ft_core_watch_begin(core);
+    ft_core_act(core, FT_ACTION_LOG_BEGIN);
+    if (core->state_id) {
+        start_guest(core);              /* it has to catch up */
+    }
 }
 
 static void refuse_frame(FtCore *core, const FtEvent *event)
@@ -188,10 +210,9 @@ static void paired_frame(FtCore *core, const FtEvent *event)
         return;
     }
     core->lease = record;
-    core->guest_started = TRUE;
+    core->cause_reason = FT_REASON_NONE;
     ft_core_set_state(core, FT_STATE_PROTECTED, FT_REASON_PAIRED, NULL);
-    ft_core_act(core, FT_ACTION_LOG_BEGIN);
-    ft_core_act(core, FT_ACTION_START_GUEST);
+    start_guest(core);
 }
 
 static void log_frame(FtCore *core, const FtEvent *event)
@@ -284,7 +305,8 @@ void ft_core_backup_frame(FtCore *core, const FtEvent *event)
 
     if (type == FT_FRAME_HELLO && core->state == FT_STATE_HANDSHAKE) {
         hello_frame(core, event);
-    } else if (type == FT_FRAME_LOG && protected) {
+    } else if (type == FT_FRAME_LOG &&
+               (protected || (pairing && core->guest_started))) {
         log_frame(core, event);
     } else if (type == FT_FRAME_KEEPALIVE && (pairing || protected)) {
         keepalive_frame(core, event);
@@ -305,6 +327,7 @@ void ft_core_backup_event(FtCore *core, const FtEvent *event)
 {
     switch (event->type) {
     case FT_EVENT_START:
+        ft_core_hello_set(core, event->state_id);
         ft_core_set_state(core, FT_STATE_LISTENING, FT_REASON_STARTED, NULL);
         break;
     case FT_EVENT_CONNECTED:
@@ -312,7 +335,8 @@ void ft_core_backup_event(FtCore *core, const FtEvent *event)
         break;
     case FT_EVENT_IDLE:
         if (core->channel && core->committed > core->acknowledged &&
-            (core->state == FT_STATE_PROTECTED ||
+            (core->state == FT_STATE_PAIRING ||
+             core->state == FT_STATE_PROTECTED ||
              core->state == FT_STATE_ENDING)) {
             send_ack(core);
         }

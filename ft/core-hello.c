@@ -2,7 +2,7 @@
  * HELLO: who is there, and is it the same VM?
  *
  * The payload is text, a line "key=value" each: "node", what the core itself
- * needs the same ("vm.uuid", "vm.disks"), then the driver's identity lines.
+ * needs the same ("vm.uuid", "vm.disks", "state"), then the driver's identity lines.
  * All but "node" have to be equal, and the nodes have to differ.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -12,20 +12,35 @@
 
 #include "core-internal.h"
 
-char *ft_core_hello_new(const FtCoreConfig *config)
+static char *state_name(guint64 state_id)
 {
+    return state_id ? g_strdup_printf("%016" G_GINT64_MODIFIER "x", state_id)
+                    : g_strdup("power-on");
+}
+
+char *ft_core_hello_new(const FtCoreConfig *config, guint64 state_id)
+{
+    char *state = state_name(state_id);
     GString *s = g_string_new(NULL);
 
     g_string_printf(s, "node=%s\nvm.uuid=", config->node);
     for (guint i = 0; i < sizeof(config->vm_uuid); i++) {
         g_string_append_printf(s, "%02x", config->vm_uuid[i]);
     }
-    g_string_append_printf(s, "\nvm.disks=%s\n%s",
+    g_string_append_printf(s, "\nvm.disks=%s\nstate=%s\n%s",
                            config->disks == FT_LEASE_DISKS_SHARED ? "shared"
                                                                   : "own",
-                           config->identity ? config->identity : "");
+                           state, config->identity ? config->identity : "");
     g_assert(s->len <= FT_HELLO_MAX);
+    g_free(state);
     return g_string_free(s, FALSE);
+}
+
+void ft_core_hello_set(FtCore *core, guint64 state_id)
+{
+    g_free(core->hello);
+    core->hello = ft_core_hello_new(&core->config, state_id);
+    core->state_id = state_id;
 }
 
 char *ft_core_clean_text(const guint8 *data, gsize size)
@@ -127,14 +142,23 @@ char *ft_core_hello_difference(const char *a, const char *a_name,
 static char *compare_lines(FtCore *core, char **ours, char **theirs,
                            const char *node)
 {
-    gboolean primary = core->config.role == FT_ROLE_PRIMARY;
+    gboolean primary = core->role == FT_ROLE_PRIMARY;
+    char *text, *hint;
 
     if (!strcmp(node, core->config.node)) {
         return g_strdup_printf("both machines are called \"%s\": give one of "
                                "them another name with node=", node);
     }
-    return first_difference(primary ? ours : theirs, "primary",
+    text = first_difference(primary ? ours : theirs, "primary",
                             primary ? theirs : ours, "backup");
+    if (text && g_str_has_prefix(text, "state: ")) {
+        hint = g_strconcat(text, "; a VM that runs needs a backup started "
+                           "with -incoming for it, a VM at power-on one "
+                           "without", NULL);
+        g_free(text);
+        text = hint;
+    }
+    return text;
 }
 
 char *ft_core_hello_compare(FtCore *core, const guint8 *data, gsize size,

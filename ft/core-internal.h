@@ -6,6 +6,7 @@
  * core-lease.c    the questions to the lease
  * core-hello.c    who connects to whom: HELLO and the comparison
  * core-primary.c  the primary's side
+ * core-sync.c     the primary's way to a pair, from power-on or running
  * core-backup.c   the backup's side
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -22,17 +23,26 @@ typedef enum FtClaim {
     FT_CLAIM_READ,      /* P: at its start; B: lost its primary in pairing */
     FT_CLAIM_START,     /* P: first or cold start */
     FT_CLAIM_PAIR,      /* P: (g, P, none) -> (g, P, B) */
-    FT_CLAIM_UNDO,      /* P: lost B before the guest started; name it no more */
+    FT_CLAIM_UNDO,      /* P: lost B in pairing; name it no more */
     FT_CLAIM_ALONE,     /* P: suspects B */
     FT_CLAIM_UNPAIR,    /* P: a person stops the protection */
     FT_CLAIM_TAKEOVER,  /* B: suspects P, or a test */
 } FtClaim;
 
+/* Do outputs leave as acknowledged, instead of at once? */
+typedef enum FtHold {
+    FT_HOLD_NONE,
+    FT_HOLD_ASKED,
+    FT_HOLD_HELD,
+} FtHold;
+
 struct FtCore {
     /* Fixed. */
     FtCoreConfig config;
-    char *hello;                /* the payload of our HELLO */
+    char *identity;             /* config's */
 
+    char *hello;                /* the payload of our HELLO */
+    guint64 state_id;           /* what the log begins with; 0: power-on */
     FtRole role;                /* now; config.role is the one at the start */
     FtState state;
     FtReason reason;
@@ -71,6 +81,16 @@ struct FtCore {
     FtReason cause_reason;
 
     gboolean guest_started;
+
+    /* P: on the way to a pair. */
+    gboolean connect_asked;     /* the answer is outstanding */
+    gboolean connect_stale;     /* and nobody waits for it any more */
+    guint holds;                /* answers to HOLD outstanding */
+    FtHold hold;
+    guint64 left;               /* HELD: outputs up to here left before it */
+    guint64 marks[FT_PAIR_LAG_MS / FT_HEARTBEAT_INTERVAL_MS];
+                                /* where the log ended, by heartbeats ago */
+
     gboolean end_wanted;        /* P: exit once the lease has answered */
     guint64 end_position;       /* ENDING: where the log ends */
 };
@@ -79,6 +99,8 @@ struct FtCore {
 gboolean ft_core_edge_legal(FtRole role, FtState from, FtState to);
 
 /* core-hello.c */
+/* Our HELLO says that the log begins with this state. */
+void ft_core_hello_set(FtCore *core, guint64 state_id);
 /*
  * Compares the peer's HELLO with ours.  NULL: the same VM, and peer_node
  * is filled.  Else what to tell both people.  *bad: it is no HELLO at all.
@@ -116,10 +138,27 @@ const char *ft_core_won_text(FtCore *core);
 void ft_core_lease_event(FtCore *core, const FtEvent *event);
 void ft_core_lease_timer(FtCore *core);
 
+/* core-sync.c: a primary on its way to a pair; the channel is open. */
+void ft_core_sync_begin(FtCore *core);
+void ft_core_sync_tick(FtCore *core);   /* a heartbeat interval went by */
+void ft_core_sync_check(FtCore *core);  /* something was acknowledged */
+void ft_core_sync_held(FtCore *core, guint64 position);
+/* B is not in the record, and won't be: P goes on alone. */
+void ft_core_sync_give_up(FtCore *core, FtReason reason, const char *text);
+void ft_core_sync_protect(FtCore *core, guint64 state_id);
+/* The guest runs, and a backup for it is on its way. */
+gboolean ft_core_sync_running(const FtCore *core);
+void ft_core_sync_bound(FtCore *core);
+void ft_core_sync_connect(FtCore *core);
+/* The answer to CONNECT came.  False: nobody waits for it. */
+gboolean ft_core_sync_connect_done(FtCore *core);
+
 /* core-primary.c, core-backup.c: an event that core.c did not finish. */
 void ft_core_primary_event(FtCore *core, const FtEvent *event);
 void ft_core_primary_frame(FtCore *core, const FtEvent *event);
 void ft_core_primary_lease(FtCore *core, const FtEvent *event);
+void ft_core_primary_send_log(FtCore *core);
+void ft_core_primary_alone(FtCore *core, FtReason reason, const char *text);
 void ft_core_primary_lost(FtCore *core, FtReason reason, const char *text);
 void ft_core_primary_keepalive(FtCore *core);
 void ft_core_backup_event(FtCore *core, const FtEvent *event);

@@ -71,7 +71,7 @@ void ft_core_lease_event(FtCore *core, const FtEvent *event)
     } else if (event->record) {
         core->lease = *event->record;
     }
-    if (core->config.role == FT_ROLE_PRIMARY) {
+    if (core->role == FT_ROLE_PRIMARY) {
         ft_core_primary_lease(core, event);
     } else {
         ft_core_backup_lease(core, event);

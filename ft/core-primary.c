@@ -1,10 +1,11 @@
 /*
- * The core of a process that was started as the primary.
+ * The core of a primary.
  *
- * acquiring -> connecting -> handshake -> pairing -> protected -> claiming
- * -> alone is the long way; docs/states.md draws it.  Two rules matter:
+ * acquiring -> connecting -> handshake -> syncing -> pairing -> protected ->
+ * claiming -> alone is the long way, and from alone back to connecting;
+ * docs/states.md draws it.  A backup that went live is a primary.  Two rules matter:
  * nothing leaves before the backup has it (the only RELEASE besides the ones
- * after a won claim is in ack_frame), and a lease step that may have landed
+ * after a won claim, or before any is made, is in ack_frame), and a lease step that may have landed
  * is resolved before anything else is asked of the lease.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -36,15 +37,17 @@ static void ungate(FtCore *core)
     ft_core_act(core, FT_ACTION_LOG_TRIM)->position = FT_POSITION_ALL;
 }
 
-static void go_alone(FtCore *core, FtReason reason, const char *text)
+void ft_core_primary_alone(FtCore *core, FtReason reason, const char *text)
 {
     ft_core_close(core);
+    core->connect_stale = core->connect_asked;
     if (core->end_wanted) {
         ungate(core);
         ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
         return;
     }
     ft_core_set_state(core, FT_STATE_ALONE, reason, text);
+    ft_core_set_cause(core);
     if (!core->guest_started) {
         core->guest_started = TRUE;
         ft_core_act(core, FT_ACTION_LOG_BEGIN);
@@ -61,11 +64,24 @@ static void claim_alone(FtCore *core, FtReason reason, const char *text)
     ft_core_lease_step(core, FT_CLAIM_ALONE, 1, core->config.node, "");
 }
 
+/* A machine at power-on waits for the next one; a running VM's log grows. */
+static void turned_away(FtCore *core, FtReason reason, const char *text)
+{
+    if (core->guest_started) {
+        ft_core_sync_give_up(core, reason, text);
+    } else {
+        back_to_connecting(core, reason, text);
+    }
+}
+
 void ft_core_primary_lost(FtCore *core, FtReason reason, const char *text)
 {
     switch (core->state) {
     case FT_STATE_HANDSHAKE:
         back_to_connecting(core, reason, text);
+        break;
+    case FT_STATE_SYNCING:
+        turned_away(core, reason, text);
         break;
     case FT_STATE_PAIRING:
         /* The step that names the backup is under way: first its result. */
@@ -141,31 +157,42 @@ static void send_end(FtCore *core, guint32 flags)
     ft_core_send(core, FT_FRAME_END, flags, core->sent, text, strlen(text));
 }
 
+static void vm_ended(FtCore *core, guint64 position);
+
 static void paired(FtCore *core)
 {
     guint8 record[FT_LEASE_RECORD_SIZE];
 
     if (core->state == FT_STATE_CLAIMING) {
-        /* The backup went away meanwhile; nothing was executed. */
+        /* The backup went away meanwhile. */
         ft_core_lease_step(core, FT_CLAIM_UNDO, 1, core->config.node, "");
         return;
     }
-    if (core->end_wanted) {
+    if (core->end_wanted && !core->guest_started) {
         send_end(core, 0);
         ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
         return;
     }
     ft_lease_record_out(&core->lease, record);
     ft_core_send(core, FT_FRAME_PAIRED, 0, 0, record, sizeof(record));
-    core->guest_started = TRUE;
     core->cause_reason = FT_REASON_NONE;
     ft_core_set_state(core, FT_STATE_PROTECTED, FT_REASON_PAIRED, NULL);
-    ft_core_act(core, FT_ACTION_START_GUEST);
+    if (!core->guest_started) {
+        core->guest_started = TRUE;
+        ft_core_act(core, FT_ACTION_START_GUEST);
+    }
+    if (core->end_wanted) {
+        core->end_wanted = FALSE;
+        vm_ended(core, core->end_position);
+    }
 }
 
 static void undone(FtCore *core)
 {
-    if (core->end_wanted) {
+    if (core->guest_started) {
+        ft_core_primary_alone(core, core->cause_reason,
+                              ft_core_won_text(core));
+    } else if (core->end_wanted) {
         ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
     } else {
         back_to_connecting(core, core->cause_reason, core->cause);
@@ -177,7 +204,7 @@ static void unpaired(FtCore *core)
     if (core->channel) {
         send_end(core, FT_FRAME_UNPAIRED);
     }
-    go_alone(core, FT_REASON_UNPAIRED, NULL);
+    ft_core_primary_alone(core, FT_REASON_UNPAIRED, NULL);
 }
 
 void ft_core_primary_lease(FtCore *core, const FtEvent *event)
@@ -195,7 +222,7 @@ void ft_core_primary_lease(FtCore *core, const FtEvent *event)
         break;
     case FT_CLAIM_START:
         ft_core_set_state(core, FT_STATE_CONNECTING, FT_REASON_WON, NULL);
-        ft_core_act(core, FT_ACTION_CONNECT);
+        ft_core_sync_connect(core);
         break;
     case FT_CLAIM_PAIR:
         paired(core);
@@ -204,7 +231,8 @@ void ft_core_primary_lease(FtCore *core, const FtEvent *event)
         undone(core);
         break;
     case FT_CLAIM_ALONE:
-        go_alone(core, core->cause_reason, ft_core_won_text(core));
+        ft_core_primary_alone(core, core->cause_reason,
+                              ft_core_won_text(core));
         break;
     case FT_CLAIM_UNPAIR:
         unpaired(core);
@@ -217,11 +245,22 @@ void ft_core_primary_lease(FtCore *core, const FtEvent *event)
 
 /* The channel. */
 
+/* The answer to an earlier call, and now another backup is wanted. */
+static void call_again(FtCore *core)
+{
+    if (core->state == FT_STATE_CONNECTING) {
+        ft_core_sync_connect(core);
+    }
+}
+
 static void connected(FtCore *core)
 {
+    gboolean wanted = ft_core_sync_connect_done(core);
+
     core->channel = TRUE;
-    if (core->state != FT_STATE_CONNECTING) {
+    if (!wanted) {
         ft_core_close(core);            /* too late */
+        call_again(core);
         return;
     }
     ft_core_set_state(core, FT_STATE_HANDSHAKE, FT_REASON_PEER_CONNECTED,
@@ -234,7 +273,9 @@ static void connected(FtCore *core)
 
 static void connect_failed(FtCore *core, const char *text)
 {
-    if (core->state == FT_STATE_CONNECTING) {
+    if (!ft_core_sync_connect_done(core)) {
+        call_again(core);
+    } else {
         ft_core_set_state(core, FT_STATE_CONNECTING, core->reason,
                           ft_core_keep(core, g_strdup_printf(
                               "can't reach the backup, trying again: %s",
@@ -259,14 +300,9 @@ static void hello_frame(FtCore *core, const FtEvent *event)
         ft_core_keep(core, text);
         ft_core_send(core, FT_FRAME_REFUSE, 0, 0, text,
                      MIN(strlen(text), FT_REASON_MAX));
-        back_to_connecting(core, FT_REASON_PEER_DIFFERS, text);
+        turned_away(core, FT_REASON_PEER_DIFFERS, text);
     } else {
-        ft_core_set_state(core, FT_STATE_PAIRING, FT_REASON_PEER_CONNECTED,
-                          NULL);
-        ft_core_watch_begin(core);
-        ft_core_act(core, FT_ACTION_LOG_BEGIN);
-        ft_core_lease_step(core, FT_CLAIM_PAIR, 0, core->config.node,
-                           core->peer_node);
+        ft_core_sync_begin(core);
     }
 }
 
@@ -291,7 +327,7 @@ static void refuse_frame(FtCore *core, const FtEvent *event)
             break;
         }
     }
-    back_to_connecting(core, reason, text);
+    turned_away(core, reason, text);
 }
 
 static void ack_frame(FtCore *core, const FtEvent *event)
@@ -309,13 +345,16 @@ static void ack_frame(FtCore *core, const FtEvent *event)
     core->icount = ack.icount;
     if (position > core->acknowledged) {
         core->acknowledged = position;
-        ft_core_act(core, FT_ACTION_RELEASE)->position = position;
+        if (core->hold != FT_HOLD_NONE) {
+            ft_core_act(core, FT_ACTION_RELEASE)->position = position;
+        }
         ft_core_act(core, FT_ACTION_LOG_TRIM)->position = position;
     }
     if (core->state == FT_STATE_ENDING && core->claim == FT_CLAIM_NONE &&
         position >= core->end_position) {
         ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
     }
+    ft_core_sync_check(core);
 }
 
 static void failed_frame(FtCore *core, const FtEvent *event)
@@ -348,27 +387,35 @@ void ft_core_primary_frame(FtCore *core, const FtEvent *event)
 void ft_core_primary_keepalive(FtCore *core)
 {
     ft_core_send(core, FT_FRAME_KEEPALIVE, 0, core->appended, NULL, 0);
+    ft_core_sync_tick(core);
 }
 
 /* Commands and the log. */
 
-static void appended(FtCore *core, guint64 position)
+void ft_core_primary_send_log(FtCore *core)
 {
     FtAction *action;
 
+    if (core->channel && core->appended > core->sent &&
+        (core->state == FT_STATE_SYNCING || core->state == FT_STATE_PAIRING ||
+         core->state == FT_STATE_PROTECTED ||
+         core->state == FT_STATE_ENDING)) {
+        action = ft_core_act(core, FT_ACTION_SEND_LOG);
+        action->from = core->sent;
+        action->to = core->appended;
+        core->sent = core->appended;
+    }
+}
+
+static void appended(FtCore *core, guint64 position)
+{
     if (core->state == FT_STATE_ALONE) {
         return;                         /* the log goes nowhere */
     }
     g_assert(position >= core->appended);
     core->appended = position;
-    if (core->channel && position > core->sent &&
-        (core->state == FT_STATE_PROTECTED ||
-         core->state == FT_STATE_ENDING)) {
-        action = ft_core_act(core, FT_ACTION_SEND_LOG);
-        action->from = core->sent;
-        action->to = position;
-        core->sent = position;
-    }
+    ft_core_primary_send_log(core);
+    ft_core_sync_bound(core);
 }
 
 static void stop_protecting(FtCore *core)
@@ -379,8 +426,12 @@ static void stop_protecting(FtCore *core)
         ft_core_set_cause(core);
         ft_core_lease_step(core, FT_CLAIM_UNPAIR, 1, core->config.node, "");
     } else if (core->state == FT_STATE_CONNECTING ||
-               core->state == FT_STATE_HANDSHAKE) {
-        go_alone(core, FT_REASON_UNPAIRED, NULL);
+               core->state == FT_STATE_HANDSHAKE ||
+               core->state == FT_STATE_SYNCING) {
+        if (core->state == FT_STATE_SYNCING) {
+            send_end(core, FT_FRAME_UNPAIRED);
+        }
+        ft_core_primary_alone(core, FT_REASON_UNPAIRED, NULL);
     }
 }
 
@@ -398,9 +449,18 @@ static void vm_ended(FtCore *core, guint64 position)
         }
         break;
     case FT_STATE_PAIRING:
+        appended(core, MAX(position, core->appended));
+        core->end_position = core->appended;
+        core->end_wanted = TRUE;        /* the lease has to answer first */
+        break;
     case FT_STATE_CLAIMING:
     case FT_STATE_ENDING:
-        core->end_wanted = TRUE;        /* the lease has to answer first */
+        core->end_wanted = TRUE;
+        break;
+    case FT_STATE_SYNCING:
+        send_end(core, 0);
+        ungate(core);
+        ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
         break;
     default:
         ft_core_exit(core, FT_REASON_VM_ENDED, NULL);
@@ -434,6 +494,17 @@ void ft_core_primary_event(FtCore *core, const FtEvent *event)
         break;
     case FT_EVENT_CMD_END:
         vm_ended(core, event->position);
+        break;
+    case FT_EVENT_CMD_PROTECT:
+        ft_core_sync_protect(core, event->state_id);
+        break;
+    case FT_EVENT_PROTECT_FAILED:
+        if (ft_core_sync_running(core)) {
+            ft_core_sync_give_up(core, FT_REASON_PROTECT_FAILED, event->text);
+        }
+        break;
+    case FT_EVENT_HELD:
+        ft_core_sync_held(core, event->position);
         break;
     default:
         break;

@@ -20,6 +20,8 @@ static const guint8 edges[FT_STATE__MAX][FT_STATE__MAX] = {
     [FT_STATE_INIT] = {
         [FT_STATE_ACQUIRING] = P,
         [FT_STATE_LISTENING] = B,
+        [FT_STATE_ENDED] = B,
+        [FT_STATE_HALTED] = B,
     },
     [FT_STATE_ACQUIRING] = {
         [FT_STATE_ACQUIRING] = P,
@@ -42,10 +44,18 @@ static const guint8 edges[FT_STATE__MAX][FT_STATE__MAX] = {
     [FT_STATE_HANDSHAKE] = {
         [FT_STATE_CONNECTING] = P,
         [FT_STATE_LISTENING] = B,
-        [FT_STATE_PAIRING] = BOTH,
+        [FT_STATE_SYNCING] = P,
+        [FT_STATE_PAIRING] = B,
         [FT_STATE_ALONE] = P,
         [FT_STATE_ENDED] = BOTH,
         [FT_STATE_HALTED] = BOTH,
+    },
+    [FT_STATE_SYNCING] = {
+        [FT_STATE_CONNECTING] = P,
+        [FT_STATE_PAIRING] = P,
+        [FT_STATE_ALONE] = P,
+        [FT_STATE_ENDED] = P,
+        [FT_STATE_HALTED] = P,
     },
     [FT_STATE_PAIRING] = {
         [FT_STATE_LISTENING] = B,
@@ -76,8 +86,9 @@ static const guint8 edges[FT_STATE__MAX][FT_STATE__MAX] = {
         [FT_STATE_HALTED] = B,
     },
     [FT_STATE_ALONE] = {
-        [FT_STATE_ENDED] = BOTH,
-        [FT_STATE_HALTED] = BOTH,
+        [FT_STATE_CONNECTING] = P,
+        [FT_STATE_ENDED] = P,
+        [FT_STATE_HALTED] = P,
     },
     [FT_STATE_ENDING] = {
         [FT_STATE_CLAIMING] = P,
@@ -99,6 +110,7 @@ static const char *const state_names[FT_STATE__MAX] = {
     [FT_STATE_CONNECTING] = "connecting",
     [FT_STATE_LISTENING] = "listening",
     [FT_STATE_HANDSHAKE] = "handshake",
+    [FT_STATE_SYNCING] = "syncing",
     [FT_STATE_PAIRING] = "pairing",
     [FT_STATE_PROTECTED] = "protected",
     [FT_STATE_CLAIMING] = "claiming",
@@ -158,6 +170,11 @@ static const struct {
     [FT_REASON_UNPAIRED] = { "unpaired",
         "a person stopped the protection; the primary runs on alone" },
     [FT_REASON_VM_ENDED] = { "vm-ended", "the VM ended" },
+    [FT_REASON_PROTECT] = { "protect",
+        "a person asked to protect the running VM; its backup is called" },
+    [FT_REASON_PROTECT_FAILED] = { "protect-failed",
+        "the backup did not follow in time; the VM runs on alone: start a "
+        "backup anew and give ft-protect again" },
     [FT_REASON_LOCAL_FAILURE] = { "local-failure",
         "this machine could not go on" },
 };

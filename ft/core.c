@@ -1,8 +1,8 @@
 /*
  * The protocol core: what both roles share.
  *
- * An event comes in, ft_core_event() gives it to the role the process was
- * started with, and the actions that came up are returned.  Each change of
+ * An event comes in, ft_core_event() gives it to the role the process has,
+ * and the actions that came up are returned.  Each change of
  * state goes through ft_core_set_state(), which asserts that the table in
  * core-table.c allows it.
  *
@@ -21,8 +21,9 @@ FtCore *ft_core_new(const FtCoreConfig *config)
              config->role == FT_ROLE_BACKUP);
     g_assert(config->node[0]);
     core->config = *config;
-    core->config.identity = NULL;
-    core->hello = ft_core_hello_new(config);
+    core->identity = g_strdup(config->identity);
+    core->config.identity = core->identity;
+    ft_core_hello_set(core, 0);
     core->role = config->role;
     core->random = config->seed;
     core->text = g_strdup("");
@@ -37,6 +38,7 @@ void ft_core_free(FtCore *core)
         g_array_free(core->actions, TRUE);
         g_ptr_array_free(core->keep, TRUE);
         g_free(core->hello);
+        g_free(core->identity);
         g_free(core->text);
         g_free(core->cause);
         g_free(core);
@@ -86,7 +88,7 @@ void ft_core_set_state(FtCore *core, FtState state, FtReason reason,
         g_free(copy);
         return;
     }
-    g_assert(ft_core_edge_legal(core->config.role, old, state));
+    g_assert(ft_core_edge_legal(core->role, old, state));
     ft_core_keep(core, core->text);     /* an earlier action may point to it */
     core->text = copy;
     core->state = state;
@@ -162,7 +164,10 @@ void ft_core_session_begin(FtCore *core, guint64 session, guint64 generation)
 {
     core->session = session;
     core->session_generation = generation;
-    core->appended = core->sent = core->received = 0;
+    if (!core->guest_started) {
+        core->appended = 0;             /* else the log has begun already */
+    }
+    core->sent = core->received = 0;
     core->committed = core->acknowledged = core->executed = 0;
     core->icount = 0;
     core->heartbeat_sequence = 0;
@@ -179,7 +184,7 @@ void ft_core_watch_begin(FtCore *core)
 
 static gboolean is_primary(const FtCore *core)
 {
-    return core->config.role == FT_ROLE_PRIMARY;
+    return core->role == FT_ROLE_PRIMARY;
 }
 
 static void peer_lost(FtCore *core, FtReason reason, const char *text)
@@ -209,11 +214,14 @@ static void stop_here(FtCore *core, FtReason reason, const char *text)
 /*
  * A backup whose log is not to be trusted must not execute any more of it
  * and must not go live on half of it: it halts, and the primary goes on
- * alone.  A primary only loses its backup by it.
+ * alone.  A primary only loses its backup by it, and so does a backup whose
+ * log has not begun.
  */
 void ft_core_bad_frame(FtCore *core, const char *text)
 {
-    if (!is_primary(core) && core->state == FT_STATE_PROTECTED) {
+    if (!is_primary(core) &&
+        (core->state == FT_STATE_PROTECTED ||
+         (core->state == FT_STATE_PAIRING && core->guest_started))) {
         stop_here(core, FT_REASON_PEER_BAD_FRAME, text);
     } else {
         peer_lost(core, FT_REASON_PEER_BAD_FRAME, text);
@@ -238,7 +246,7 @@ static void heartbeat_timer(FtCore *core)
         .generation = core->session_generation,
         .sequence = ++core->heartbeat_sequence,
         .position = is_primary(core) ? core->appended : core->received,
-        .role = core->config.role,
+        .role = core->role,
     };
     if (is_primary(core)) {
         ft_core_primary_keepalive(core);
@@ -250,7 +258,8 @@ static void heartbeat_timer(FtCore *core)
 /* Is the peer's silence a reason to suspect it? */
 static gboolean watching(const FtCore *core)
 {
-    return core->channel && (core->state == FT_STATE_PAIRING ||
+    return core->channel && (core->state == FT_STATE_SYNCING ||
+                             core->state == FT_STATE_PAIRING ||
                              core->state == FT_STATE_PROTECTED ||
                              (core->state == FT_STATE_ENDING &&
                               is_primary(core)));
@@ -299,7 +308,7 @@ static void silence_timer(FtCore *core)
 static void heartbeat_event(FtCore *core, const FtHeartbeat *heartbeat)
 {
     if (core->session && heartbeat->session == core->session &&
-        heartbeat->role != core->config.role) {
+        heartbeat->role != core->role) {
         core->silent_ms = core->heartbeat_silent_ms = 0;
     }
 }
@@ -342,7 +351,12 @@ static void timer_event(FtCore *core, const FtEvent *event)
         break;
     case FT_TIMER_CONNECT:
         if (core->state == FT_STATE_CONNECTING) {
-            ft_core_act(core, FT_ACTION_CONNECT);
+            ft_core_sync_connect(core);
+        }
+        break;
+    case FT_TIMER_PROTECT:
+        if (ft_core_sync_running(core)) {
+            ft_core_sync_give_up(core, FT_REASON_PROTECT_FAILED, NULL);
         }
         break;
     case FT_TIMER_LEASE:
@@ -392,13 +406,24 @@ static void dispatch(FtCore *core, const FtEvent *event)
     }
 }
 
+/* A backup that loads its state: it knows nobody, but it may end. */
+static void before_start(FtCore *core, const FtEvent *event)
+{
+    if (event->type == FT_EVENT_START ||
+        (!is_primary(core) && (event->type == FT_EVENT_FAIL ||
+                               event->type == FT_EVENT_CMD_END))) {
+        dispatch(core, event);
+    }
+}
+
 const FtAction *ft_core_event(FtCore *core, const FtEvent *event, guint *count)
 {
     g_array_set_size(core->actions, 0);
     g_ptr_array_set_size(core->keep, 0);
-    g_assert((event->type == FT_EVENT_START) ==
-             (core->state == FT_STATE_INIT));
-    if (core->state != FT_STATE_HALTED && core->state != FT_STATE_ENDED) {
+    g_assert(event->type != FT_EVENT_START || core->state == FT_STATE_INIT);
+    if (core->state == FT_STATE_INIT) {
+        before_start(core, event);
+    } else if (core->state != FT_STATE_HALTED && core->state != FT_STATE_ENDED) {
         dispatch(core, event);
     }
     *count = core->actions->len;
@@ -412,6 +437,7 @@ void ft_core_status(const FtCore *core, FtCoreStatus *status)
     *status = (FtCoreStatus) {
         .role = core->role,
         .state = core->state,
+        .hello = core->hello,
         .reason = core->reason,
         .cause = core->cause_reason,
         .text = core->text,
@@ -448,8 +474,19 @@ gboolean ft_core_can(const FtCore *core, FtEventType command,
         *why = "this is the backup: stop the protection on the primary";
         return FALSE;
     }
+    if (command == FT_EVENT_CMD_PROTECT && s != FT_STATE_ALONE) {
+        *why = s == FT_STATE_PROTECTED
+               ? "the VM is protected already"
+               : is_primary(core) && !core->guest_started
+               ? "the guest has not begun: start the backup that this primary "
+                 "waits for, or give ft-stop first"
+               : "only a VM that runs alone can be protected; query-ft shows "
+                 "the state and its reason";
+        return FALSE;
+    }
     if (command == FT_EVENT_CMD_STOP && s != FT_STATE_PROTECTED &&
-        s != FT_STATE_CONNECTING && s != FT_STATE_HANDSHAKE) {
+        s != FT_STATE_CONNECTING && s != FT_STATE_HANDSHAKE &&
+        s != FT_STATE_SYNCING) {
         *why = s == FT_STATE_ALONE
                ? "the VM runs alone already, unprotected"
                : "a change is under way; try again when query-ft shows "

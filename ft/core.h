@@ -27,10 +27,12 @@ typedef enum FtRole { FT_ROLE_PRIMARY = 1, FT_ROLE_BACKUP = 2 } FtRole;
 typedef enum FtState {
     FT_STATE_INIT,        /* nothing known yet */
     FT_STATE_ACQUIRING,   /* P: first or cold start: reading, then claiming */
-    FT_STATE_CONNECTING,  /* P: owner, no partner, guest not started yet */
+    FT_STATE_CONNECTING,  /* P: owner, no partner; the backup is called */
     FT_STATE_LISTENING,   /* B: waits for a primary */
     FT_STATE_HANDSHAKE,   /* connected; HELLOs are compared */
-    FT_STATE_PAIRING,     /* P: lease step to name B; B: waits for PAIRED */
+    FT_STATE_SYNCING,     /* P: the log is streamed; no partner yet */
+    FT_STATE_PAIRING,     /* P: lease step to name B; B: takes the log,
+                             waits for PAIRED */
     FT_STATE_PROTECTED,   /* paired; P executes and holds, B replays */
     FT_STATE_CLAIMING,    /* suspects the peer; a claim is under way */
     FT_STATE_DRAINING,    /* B: won; executes what it received */
@@ -67,6 +69,8 @@ typedef enum FtReason {
     FT_REASON_TEST_FAILOVER,
     FT_REASON_UNPAIRED,
     FT_REASON_VM_ENDED,
+    FT_REASON_PROTECT,              /* a person asked to protect a running VM */
+    FT_REASON_PROTECT_FAILED,       /* and that did not come about */
     FT_REASON_LOCAL_FAILURE,        /* the driver's FT_EVENT_FAIL */
     FT_REASON__MAX
 } FtReason;
@@ -77,11 +81,14 @@ typedef enum FtTimer {
     FT_TIMER_CONNECT,     /* try to connect again */
     FT_TIMER_HANDSHAKE,   /* bound of a handshake */
     FT_TIMER_LEASE,       /* ask the lease again */
+    FT_TIMER_PROTECT,     /* bound of protecting a running VM */
     FT_TIMER__MAX
 } FtTimer;
 
 typedef enum FtEventType {
-    FT_EVENT_START,       /* once, first */
+    FT_EVENT_START,       /* once, first; what comes before is ignored.  B:
+                             its state is loaded, and state_id says which (0:
+                             power-on); before, only FAIL and CMD_END count */
     FT_EVENT_CONNECTED,   /* the log channel is open */
     FT_EVENT_CONNECT_FAILED, /* P: answer to FT_ACTION_CONNECT; text: why */
     FT_EVENT_CLOSED,      /* the log channel is gone; text: why */
@@ -95,12 +102,20 @@ typedef enum FtEventType {
     FT_EVENT_APPENDED,    /* P: the log ends at position, a whole transaction */
     FT_EVENT_EXECUTED,    /* B: executed up to position; icount.  Before each
                              timer at least */
+    FT_EVENT_HELD,        /* P: answer to FT_ACTION_HOLD: outputs wait now;
+                             those up to position may have left before */
     FT_EVENT_DRAINED,     /* B: all received is executed and the VM is live */
     FT_EVENT_FAIL,        /* driver: this side can't go on (divergence, bad
                              entry, disk); text: why.  Fail-stop */
     FT_EVENT_CMD_FAILOVER,
     FT_EVENT_CMD_STOP,    /* P: stop protecting */
     FT_EVENT_CMD_END,     /* P: the VM ends at position; B: this process ends */
+    FT_EVENT_CMD_PROTECT, /* P alone: state_id (not 0) was taken from the
+                             running machine, and a log has begun there with
+                             position 0; a backup will have that state */
+    FT_EVENT_PROTECT_FAILED, /* P: the state can't be had; text: why.  Before
+                             the lease names B it ends the attempt, later it
+                             is ignored */
 } FtEventType;
 
 typedef struct FtEvent {
@@ -114,6 +129,7 @@ typedef struct FtEvent {
     const FtLeaseRecord *record;
     guint64 position;
     guint64 icount;
+    guint64 state_id;
     const char *text;
 } FtEvent;
 
@@ -128,9 +144,12 @@ typedef enum FtActionType {
     FT_ACTION_TIMER,       /* arm timer for delay_ms (0: disarm) */
     FT_ACTION_LEASE_STEP,  /* from_record -> to_record; one event answers */
     FT_ACTION_LEASE_READ,  /* one event answers */
-    FT_ACTION_LOG_BEGIN,   /* both: a session's log starts at 0.  P: outputs
-                              are held from here; nothing is executed before */
-    FT_ACTION_START_GUEST, /* both: the guest may run */
+    FT_ACTION_LOG_BEGIN,   /* both: a session's log starts at 0.  P: the guest
+                              has not started; outputs are held from here */
+    FT_ACTION_HOLD,        /* P: outputs beyond position wait from now on for
+                              RELEASE; answered by FT_EVENT_HELD */
+    FT_ACTION_START_GUEST, /* both: the guest may run.  B: the log may be
+                              executed */
     FT_ACTION_STORE,       /* B: log bytes data/size received at position */
     FT_ACTION_COMMIT,      /* B: whole transactions up to position may be executed */
     FT_ACTION_RELEASE,     /* P: outputs up to position may leave (ALL: all, and
@@ -139,7 +158,7 @@ typedef enum FtActionType {
     FT_ACTION_DRAIN,       /* B: won; execute all committed, go live, then
                               FT_EVENT_DRAINED */
     FT_ACTION_ANNOUNCE,    /* live: announce the MACs */
-    FT_ACTION_SINK_EMPTY,  /* P: alone; the log goes nowhere */
+    FT_ACTION_SINK_EMPTY,  /* alone: the log goes nowhere */
     FT_ACTION_HALT,        /* stop the vCPU, release nothing, exit: reason, text */
     FT_ACTION_EXIT,        /* ended in order: exit with success */
 } FtActionType;
@@ -181,6 +200,7 @@ typedef struct FtCoreStatus {
     FtReason cause;                 /* why the last protection ended, or the
                                        claim under way began; NONE: neither */
     const char *text;               /* detail of reason; valid until the next event */
+    const char *hello;              /* our HELLO's payload now; as text */
     guint64 session, generation;
     guint64 appended, sent, acknowledged, executed;
     guint64 peer_icount;            /* P: instructions the backup executed */
@@ -209,8 +229,11 @@ gboolean ft_core_can(const FtCore *core, FtEventType command,
 /* A node's name: printable, no quotation marks, fits FT_NODE_MAX. */
 gboolean ft_core_node_valid(const char *node);
 
-/* The payload of this machine's HELLO: lines "key=value\n"; g_free. */
-char *ft_core_hello_new(const FtCoreConfig *config);
+/*
+ * The payload of this machine's HELLO, lines "key=value\n", for a log that
+ * begins with this state (0: power-on); g_free.
+ */
+char *ft_core_hello_new(const FtCoreConfig *config, guint64 state_id);
 /*
  * The first line that two HELLOs' payloads have otherwise, but for the
  * node, as a sentence with both names; NULL: none.  g_free.

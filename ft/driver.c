@@ -44,7 +44,6 @@ static struct {
     QemuThread thread;
     GSource *timers[FT_TIMER__MAX];
     GByteArray *scratch;        /* log bytes on their way to frames */
-    char *hello;                /* what machine this is, for the log's file */
     uint64_t parsed;            /* backup: entries up to here are well formed */
 
     /* Backup: the last step seen, I/O thread. */
@@ -314,7 +313,7 @@ static void steer_sink(FtActionType type)
 
     ft_core_status(d.core, &status);
     if (type == FT_ACTION_LOG_BEGIN) {
-        ft_log_sink_begin(ft_options.role, d.hello, status.session,
+        ft_log_sink_begin(ft_options.role, status.hello, status.session,
                           status.generation);
     } else {
         ft_log_sink_take(&ft_driver_log, ft_log_committed(&ft_driver_log));
@@ -367,6 +366,9 @@ static void carry_out(const FtAction *action)
     case FT_ACTION_RELEASE:
         trace_ft_driver_release(action->position);
         ft_gate_release(action->position);
+        break;
+    case FT_ACTION_HOLD:
+        post(FT_EVENT_HELD, ft_gate_shut(action->position), NULL);
         break;
     case FT_ACTION_LOG_TRIM:
         ft_log_trim(&ft_driver_log, action->position);
@@ -641,7 +643,6 @@ void ft_driver_init(void)
 void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
 {
     d.core = ft_core_new(config);
-    d.hello = ft_core_hello_new(config);
     d.context = g_main_context_new();
     d.loop = g_main_loop_new(d.context, FALSE);
     d.scratch = g_byte_array_new();

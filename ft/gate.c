@@ -8,6 +8,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
 #include "replay/ft-stream.h"
+#include "core.h"
 #include "gate.h"
 #include "trace.h"
 
@@ -18,6 +19,7 @@ static struct {
     /* Protected by lock. */
     QSIMPLEQ_HEAD(, FtOutput) outputs;
     uint64_t open_to;           /* positions up to here may leave */
+    uint64_t left;              /* of this log, the last that has left */
     uint64_t left_primary;      /* backup: up to here they have left there */
     bool closed;
     FtGateStatus status;
@@ -52,6 +54,7 @@ static FtOutput *take_first(bool *emit)
     gate.status.held_bytes -= output->size;
     *emit = !is_dropped_locked(output);
     if (*emit) {
+        gate.left = MAX(gate.left, output->position);
         gate.status.released++;
     } else {
         gate.status.discarded++;
@@ -104,7 +107,23 @@ void ft_gate_begin(void)
 {
     QEMU_LOCK_GUARD(&gate.lock);
     gate.open_to = 0;
-    gate.left_primary = 0;
+    gate.left = gate.left_primary = 0;
+}
+
+void ft_gate_begin_open(void)
+{
+    /* What was made before the log began has no position in it. */
+    ft_gate_flush();
+    QEMU_LOCK_GUARD(&gate.lock);
+    gate.open_to = FT_POSITION_ALL;
+    gate.left = gate.left_primary = 0;
+}
+
+uint64_t ft_gate_shut(uint64_t position)
+{
+    QEMU_LOCK_GUARD(&gate.lock);
+    gate.open_to = position;
+    return gate.left;
 }
 
 void ft_gate_release(uint64_t position)

@@ -37,6 +37,13 @@ void ft_gate_init(void);
 void ft_gate_hold(FtOutput *output);
 /* A new session: hold from position 0 on. */
 void ft_gate_begin(void);
+/* A log begins, and its outputs leave at once; main thread, BQL, replay mutex. */
+void ft_gate_begin_open(void);
+/*
+ * Outputs after position wait from now on.  Returns up to where in this log
+ * some may have left before.
+ */
+uint64_t ft_gate_shut(uint64_t position);
 /* Outputs up to position may leave; FT_POSITION_ALL: all, at once. */
 void ft_gate_release(uint64_t position);
 /*

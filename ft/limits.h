@@ -25,6 +25,11 @@ enum {
     FT_CONNECT_INTERVAL_MS = 500,
     /* From a connection to both sides' HELLO. */
     FT_HANDSHAKE_MS = 10000,
+    /* A running VM has to have a backup that follows this long after the log
+       began, or protecting it is given up. */
+    FT_PROTECT_MS = 120000,
+    /* A pair is made when the backup executed what is older than this. */
+    FT_PAIR_LAG_MS = 300,
     /* A lease step with an unknown result is asked again after this. */
     FT_LEASE_RETRY_MS = 200,
     /* Storage that has not answered after this is called unreachable. */
@@ -53,6 +58,10 @@ G_STATIC_ASSERT(FT_HEARTBEAT_INTERVAL_MS * 5 <= FT_SILENCE_PRIMARY_MS);
 G_STATIC_ASSERT(FT_SILENCE_PRIMARY_MS < FT_SILENCE_BACKUP_MS);
 G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS < FT_CHANNEL_SILENCE_MS);
 G_STATIC_ASSERT(FT_CHANNEL_SILENCE_MS < FT_HANDSHAKE_MS);
+G_STATIC_ASSERT(FT_HANDSHAKE_MS < FT_PROTECT_MS);
+G_STATIC_ASSERT(FT_PAIR_LAG_MS % FT_HEARTBEAT_INTERVAL_MS == 0);
+/* A new pair's primary is not held back for its lag at once. */
+G_STATIC_ASSERT(FT_PAIR_LAG_MS < FT_LAG_STALL_MS);
 G_STATIC_ASSERT(FT_HELLO_MAX <= FT_FRAME_PAYLOAD_MAX);
 G_STATIC_ASSERT(FT_REASON_MAX <= FT_FRAME_PAYLOAD_MAX);
 G_STATIC_ASSERT(FT_ENTRY_MAX < FT_LOG_BUFFER_MAX);

@@ -353,7 +353,7 @@ static char *without_netdevs(const char *hello)
 
 static bool is_same_machine(const FtCoreConfig *config, Error **errp)
 {
-    g_autofree char *hello = ft_core_hello_new(config);
+    g_autofree char *hello = ft_core_hello_new(config, 0);
     g_autofree char *mine = without_netdevs(hello);
     g_autofree char *logged = without_netdevs(
         ft_log_reader_hello_text(offline.reader));

@@ -113,6 +113,8 @@ static int report(gint64 ran, double seconds)
            (int)(sim_coverage.alone - sim_coverage.takeovers),
            (int)sim_coverage.halts, (int)sim_coverage.unknown,
            (int)sim_coverage.unknown_landed);
+    printf("%d running VMs were protected; at most %u pairs in one run\n",
+           (int)sim_coverage.protected_running, sim_coverage.pairs_most);
     return cover && edges_missing() ? 1 : 0;
 }
 

@@ -60,7 +60,7 @@ static void check_live(Sim *sim, SimNode *node)
 {
     guint64 generation = generation_of(node);
     gpointer key = GSIZE_TO_POINTER(generation);
-    gpointer me = GSIZE_TO_POINTER(node->life * SIM_NODES + node->index + 1);
+    gpointer me = GSIZE_TO_POINTER(sim_node_key(node));
     gpointer other = g_hash_table_lookup(sim->live, key);
     gboolean won = FALSE;
 
@@ -107,14 +107,28 @@ static void check_taken_over(Sim *sim, SimNode *node)
     if (boot->over > executed) {
         sim_violate(sim, 4, "%s runs on from %d, and the VM ended at %d",
                     node->name, (int)executed, (int)boot->over);
-    } else if (executed < boot->acknowledged) {
+    } else if (executed < node->acknowledged) {
         sim_violate(sim, 3, "%s goes live at %d and acknowledged %d",
-                    node->name, (int)executed, (int)boot->acknowledged);
+                    node->name, (int)executed, (int)node->acknowledged);
     } else if (!g_hash_table_contains(boot->ends,
                                       GSIZE_TO_POINTER(executed)) ||
                node->committed != executed) {
         sim_violate(sim, 4, "%s goes live in the middle of a transaction",
                     node->name);
+    }
+}
+
+/* From here on one more failure is survived. */
+static void pair_made(Sim *sim, const SimNode *node)
+{
+    const SimNode *peer = &sim->nodes[node->peer];
+
+    sim->pairs++;
+    sim_coverage.pairs_most = MAX(sim_coverage.pairs_most, sim->pairs);
+    sim_coverage.protected_running += node->base > 0;
+    if (peer->alive && peer->state == FT_STATE_PAIRING &&
+        node->partner == sim_node_key(peer)) {
+        sim->fatal = 0;
     }
 }
 
@@ -124,6 +138,7 @@ void sim_check_state(Sim *sim, SimNode *node, FtState old)
     case FT_STATE_PROTECTED:
         if (node->role == FT_ROLE_PRIMARY) {
             check_live(sim, node);
+            pair_made(sim, node);
         }
         break;
     case FT_STATE_ALONE:
@@ -151,7 +166,7 @@ void sim_check_exit(Sim *sim, SimNode *node)
 
     ft_core_status(node->core, &status);
     if (node->role == FT_ROLE_PRIMARY && status.reason == FT_REASON_VM_ENDED) {
-        sim_boot_of(sim, node)->over = node->log->len;
+        sim_boot_of(sim, node)->over = node->base + node->log->len;
     }
 }
 
@@ -159,10 +174,10 @@ void sim_check_exit(Sim *sim, SimNode *node)
 void sim_check_release(Sim *sim, SimNode *node, guint64 position)
 {
     if (position != FT_POSITION_ALL &&
-        position > sim_boot_of(sim, node)->held) {
+        position > node->held) {
         sim_violate(sim, 2, "%s releases %d, and its partner holds %d",
                     node->name, (int)position,
-                    (int)sim_boot_of(sim, node)->held);
+                    (int)node->held);
     }
 }
 
@@ -185,6 +200,12 @@ static void check_missing(Sim *sim, SimNode *node, SimBoot *boot, guint entry)
     }
 }
 
+/* As the record says: another may win. */
+static gboolean is_paired(const Sim *sim, const SimNode *node)
+{
+    return sim->lease.partner[0] && !strcmp(sim->lease.owner, node->name);
+}
+
 /* The output of this entry leaves the machine. */
 void sim_check_emit(Sim *sim, SimNode *node, guint entry)
 {
@@ -197,10 +218,10 @@ void sim_check_emit(Sim *sim, SimNode *node, guint entry)
         sim_violate(sim, 1, "%s is not gated, and the lease is (%d, %s)",
                     node->name, (int)sim->lease.generation, sim->lease.owner);
     }
-    if (!node->ungated &&
-        ((guint64)entry + 1) * SIM_ENTRY > boot->held) {
+    if ((!node->ungated || is_paired(sim, node)) &&
+        ((guint64)entry + 1) * SIM_ENTRY > node->held) {
         sim_violate(sim, 2, "%s emits output %u, and its partner holds %d",
-                    node->name, entry, (int)(boot->held / SIM_ENTRY));
+                    node->name, entry, (int)(node->held / SIM_ENTRY));
     }
     if (boot->seen->len <= entry) {
         g_array_set_size(boot->seen, entry + 1);
@@ -223,6 +244,21 @@ static gboolean named(const FtLeaseRecord *rec, const char *node)
     return !strcmp(rec->owner, node) || !strcmp(rec->partner, node);
 }
 
+/* 2: whoever may win from now on holds what has left. */
+static void check_partner(Sim *sim, const FtLeaseRecord *rec)
+{
+    for (guint i = 0; i < SIM_NODES; i++) {
+        const SimNode *node = &sim->nodes[i];
+        guint64 left = (guint64)node->emit_next * SIM_ENTRY;
+
+        if (!strcmp(node->name, rec->owner) && node->alive &&
+            left > node->held) {
+            sim_violate(sim, 2, "%s is named, and lacks output %u of %s",
+                        rec->partner, node->emit_next - 1, node->name);
+        }
+    }
+}
+
 /* 6, and the table of steps. */
 void sim_check_step(Sim *sim, const FtLeaseRecord *from,
                     const FtLeaseRecord *to)
@@ -236,7 +272,37 @@ void sim_check_step(Sim *sim, const FtLeaseRecord *from,
                  !strcmp(to->owner, to->partner)
                : to->generation != from->generation + 1) {
         sim_violate(sim, 6, "a step of the lease that is not in the table");
+    } else if (to->partner[0]) {
+        check_partner(sim, to);
     }
+}
+
+static gboolean runs_unpaired(const SimNode *node)
+{
+    return node->alive && (node->state == FT_STATE_ALONE ||
+                           (node->guest && node->role == FT_ROLE_PRIMARY &&
+                            (node->state == FT_STATE_CONNECTING ||
+                             node->state == FT_STATE_HANDSHAKE ||
+                             node->state == FT_STATE_SYNCING)));
+}
+
+/*
+ * The owner was killed when it had no partner, as far as it knew: a step
+ * that names one may land after that.
+ */
+static gboolean died_unpaired(const Sim *sim)
+{
+    for (guint i = 0; i < SIM_NODES; i++) {
+        const SimNode *node = &sim->nodes[i];
+        FtCoreStatus status;
+
+        if (node->core && !node->alive &&
+            !strcmp(sim->lease.owner, node->name)) {
+            ft_core_status(node->core, &status);
+            return !sim->lease.partner[0] || !status.lease.partner[0];
+        }
+    }
+    return FALSE;
 }
 
 /* 7: the faults are over since long, and somebody has to be live. */
@@ -249,8 +315,10 @@ void sim_check_end(Sim *sim)
         SimNode *node = &sim->nodes[i];
 
         cores += node->alive;
-        alone += node->alive && node->state == FT_STATE_ALONE;
-        paired += node->alive && node->state == FT_STATE_PROTECTED;
+        alone += runs_unpaired(node);
+        paired += node->alive && (node->state == FT_STATE_PROTECTED ||
+                                  (node->state == FT_STATE_PAIRING &&
+                                   node->role == FT_ROLE_BACKUP));
         if (node->alive && (node->state == FT_STATE_CLAIMING ||
                             node->state == FT_STATE_DRAINING ||
                             node->state == FT_STATE_ENDING)) {
@@ -263,14 +331,13 @@ void sim_check_end(Sim *sim)
     }
     if (started && !sim->ended && sim->fatal <= 1 && alone != 1 &&
         paired != 2) {
-        /* A cut, and then the winner was killed: two failures. */
-        for (guint i = 0; i < SIM_NODES; i++) {
-            if (!sim->nodes[i].alive && !sim->lease.partner[0] &&
-                !strcmp(sim->lease.owner, sim->nodes[i].name)) {
-                return;
-            }
+        if (died_unpaired(sim)) {
+            return;
         }
         sim_violate(sim, 7, "%u alone and %u paired of %u processes", alone,
                     paired, cores);
+    } else if (sim->operator && !sim->ended && alone == 1 &&
+               cores < SIM_NODES) {
+        sim_violate(sim, 7, "the VM was not protected again");
     }
 }

@@ -79,12 +79,14 @@ static void refuse_busy(Sim *sim, guint number)
 
 void sim_net_connect_arrives(Sim *sim, SimNode *node)
 {
-    SimNode *peer = &sim->nodes[sim->target];
+    SimNode *peer = &sim->nodes[node->target >= 0 ? node->target
+                                                  : sim->target];
     SimChannel *channel;
     gboolean busy;
 
     if (!peer->alive || peer == node || sim->channels_cut ||
-        peer->role == FT_ROLE_PRIMARY || peer->paused_until > sim->now) {
+        peer->role == FT_ROLE_PRIMARY || peer->state == FT_STATE_INIT ||
+        peer->paused_until > sim->now) {
         sim_node_event(sim, node, &(FtEvent) {
             .type = FT_EVENT_CONNECT_FAILED, .text = "no answer" });
         return;
@@ -158,6 +160,7 @@ static void packet_deliver(Sim *sim, SimNode *node, const SimPacket *packet)
     if (!ft_wire_frame_in(&frame, packet->bytes, &why) ||
         frame.length + FT_FRAME_HEADER_SIZE != packet->size ||
         !ft_wire_frame_check(&frame, payload, &why)) {
+        sim->fatal++;
         sim_node_event(sim, node, &(FtEvent) {
             .type = FT_EVENT_BAD_FRAME, .text = why });
         return;
@@ -165,8 +168,11 @@ static void packet_deliver(Sim *sim, SimNode *node, const SimPacket *packet)
     if (sim->mutation == SIM_MUTATION_HALF_TRANSACTION) {
         frame.flags &= ~FT_FRAME_MORE;
     }
-    if (ft_wire_tells_held(frame.type) && node->state == FT_STATE_PROTECTED) {
-        node->left = MAX(node->left, frame.position - frame.held);
+    if (ft_wire_tells_held(frame.type) &&
+        (node->state == FT_STATE_PAIRING ||
+         node->state == FT_STATE_PROTECTED)) {
+        node->left = MAX(node->left,
+                         node->base + frame.position - frame.held);
     }
     sim_node_event(sim, node, &(FtEvent) {
         .type = FT_EVENT_FRAME, .frame = &frame, .data = payload,
@@ -185,6 +191,7 @@ void sim_net_deliver(Sim *sim, SimNode *node, guint number)
            (packet = g_queue_peek_head(&pipe->packets)) &&
            packet->at <= sim->now) {
         g_queue_pop_head(&pipe->packets);
+        channel->open[side] = packet->size > 0;
         packet_deliver(sim, node, packet);
         g_free(packet);
         some = TRUE;

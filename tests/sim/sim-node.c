@@ -20,6 +20,11 @@ static guint64 mix(guint64 a, guint64 b)
     return (z ^ (z >> 32)) | 1;
 }
 
+guint64 sim_node_key(const SimNode *node)
+{
+    return node->life * SIM_NODES + node->index + 1;
+}
+
 static guint64 executed_bytes(const SimNode *node)
 {
     return (guint64)node->chain->len * SIM_ENTRY;
@@ -43,7 +48,7 @@ static void run_transaction(Sim *sim, SimNode *node)
     guint entries = sim_between(sim, 1, 4);
 
     if (!node->ungated &&
-        node->log->len - node->released >= SIM_BUFFER) {
+        node->base + node->log->len >= node->released + SIM_BUFFER) {
         return;                         /* its log buffer is full: stalled */
     }
     while (entries--) {
@@ -52,10 +57,8 @@ static void run_transaction(Sim *sim, SimNode *node)
         g_byte_array_append(node->log, (guint8 *)input, SIM_ENTRY);
         execute_entry(node, (guint8 *)input);
     }
-    if (node->role == FT_ROLE_PRIMARY) {
-        g_hash_table_add(sim_boot_of(sim, node)->ends,
-                         GSIZE_TO_POINTER(node->log->len));
-    }
+    g_hash_table_add(sim_boot_of(sim, node)->ends,
+                     GSIZE_TO_POINTER(executed_bytes(node)));
     sim_node_event(sim, node, &(FtEvent) {
         .type = FT_EVENT_APPENDED, .position = node->log->len });
     if (node->ungated && node->alive) {
@@ -70,7 +73,7 @@ static void drain_done(Sim *sim, SimNode *node)
     if (sim->mutation == SIM_MUTATION_SKIP_DRAIN) {
         to = 0;
     }
-    if (executed_bytes(node) >= to / SIM_ENTRY * SIM_ENTRY) {
+    if (executed_bytes(node) >= to / SIM_ENTRY * SIM_ENTRY || !node->loaded) {
         node->draining = FALSE;
         sim_node_event(sim, node, &(FtEvent) { .type = FT_EVENT_DRAINED });
     }
@@ -80,8 +83,9 @@ static void replay_some(Sim *sim, SimNode *node)
 {
     guint entries = sim_between(sim, 1, 8);
 
-    while (entries-- && executed_bytes(node) + SIM_ENTRY <= node->committed) {
-        guint8 *entry = node->log->data + executed_bytes(node);
+    while (entries-- && node->loaded &&
+           executed_bytes(node) + SIM_ENTRY <= node->committed) {
+        guint8 *entry = node->log->data + executed_bytes(node) - node->base;
 
         if (sim->mutation == SIM_MUTATION_UNLOGGED_INPUT &&
             sim_chance(sim, 1)) {
@@ -96,12 +100,12 @@ static void replay_some(Sim *sim, SimNode *node)
 
 static void execute(Sim *sim, SimNode *node)
 {
-    if (!node->guest) {
+    if (!node->guest || node->off) {
         return;
     }
     sim_later(sim, sim_between(sim, 5 * SIM_MS, 70 * SIM_MS), SIM_EXECUTE,
               node, 0, 0, NULL);
-    if (node->role == FT_ROLE_PRIMARY || node->live) {
+    if (node->role == FT_ROLE_PRIMARY) {
         run_transaction(sim, node);
     } else {
         replay_some(sim, node);
@@ -123,32 +127,68 @@ static void emit(Sim *sim, SimNode *node, guint64 position)
 
 /* Actions. */
 
+static void new_boot(Sim *sim, SimNode *node)
+{
+    g_ptr_array_add(sim->boots, sim_boot_new());
+    node->boot = sim->boots->len - 1;
+}
+
+/* A session: from here on this process is the one that holds the log. */
+static void stream_to(SimNode *node, const SimNode *peer)
+{
+    node->partner = sim_node_key(peer);
+    node->held = peer->loaded ? peer->base : 0;
+}
+
 static void log_begin(Sim *sim, SimNode *node)
 {
-    if (node->role == FT_ROLE_BACKUP && node->state == FT_STATE_PROTECTED &&
-        sim->nodes[node->peer].boot >= 0) {
-        node->boot = sim->nodes[node->peer].boot;
-    } else {
-        g_ptr_array_add(sim->boots, sim_boot_new());
-        node->boot = sim->boots->len - 1;
-    }
     g_byte_array_set_size(node->log, 0);
-    g_array_set_size(node->chain, 0);
-    node->committed = node->released = node->left = 0;
-    node->emit_next = 0;
+    if (node->role == FT_ROLE_PRIMARY) {
+        new_boot(sim, node);
+        stream_to(node, &sim->nodes[node->peer]);
+    }
 }
 
 static void start_guest(Sim *sim, SimNode *node)
 {
+    if (node->boot < 0 && node->state == FT_STATE_PROTECTED &&
+        sim->nodes[node->peer].boot >= 0) {
+        node->boot = sim->nodes[node->peer].boot;
+    } else if (node->boot < 0) {
+        new_boot(sim, node);
+    }
     node->guest = TRUE;
     sim_boot_of(sim, node)->started = TRUE;
     sim_later(sim, SIM_MS, SIM_EXECUTE, node, 0, 0, NULL);
 }
 
+/* The position in its log up to which outputs have left. */
+static guint64 left_position(const SimNode *node)
+{
+    guint64 left = (guint64)node->emit_next * SIM_ENTRY;
+
+    return left > node->base ? left - node->base : 0;
+}
+
 /* How far outputs are behind a position: for the backup's gate. */
 static guint32 held_before(const SimNode *node, guint64 position)
 {
-    return position - MIN((guint64)node->emit_next * SIM_ENTRY, position);
+    return position - MIN(left_position(node), position);
+}
+
+/* Outputs wait from now on.  Those that left before have left. */
+static void hold(Sim *sim, SimNode *node, guint64 position)
+{
+    if (sim->mutation != SIM_MUTATION_HOLD_LATE) {
+        node->ungated = FALSE;
+    }
+    node->released = node->base + position;
+    position = left_position(node);
+    if (sim->mutation == SIM_MUTATION_PAIR_BEHIND) {
+        position = 0;
+    }
+    sim_later(sim, sim_between(sim, 1, SIM_MS), SIM_HELD, node, position, 0,
+              NULL);
 }
 
 /* Any bytes make a frame; a transaction ends where APPENDED said so. */
@@ -173,7 +213,7 @@ static void send_log(Sim *sim, SimNode *node, guint64 from, guint64 to)
         from += n;
     }
     if (sim->mutation == SIM_MUTATION_RELEASE_ON_SEND) {
-        sim_later(sim, 1, SIM_EMIT, node, to, 0, NULL);
+        sim_later(sim, 1, SIM_EMIT, node, node->base + to, 0, NULL);
     }
 }
 
@@ -186,26 +226,33 @@ static void store(SimNode *node, const FtAction *action)
 
 static void commit(Sim *sim, SimNode *node, guint64 position)
 {
-    SimBoot *boot = sim_boot_of(sim, node);
+    SimNode *primary = &sim->nodes[node->peer];
 
-    g_assert(position >= node->committed && position <= node->log->len);
+    g_assert(position <= node->log->len);
+    position += node->base;
+    g_assert(position >= node->committed);
     node->committed = position;
     if (sim->mutation == SIM_MUTATION_ACK_ON_HEADER) {
         position = executed_bytes(node);
     }
-    boot->held = MAX(boot->held, position);
+    if (primary->partner == sim_node_key(node)) {
+        primary->held = MAX(primary->held, position);
+    }
 }
 
 static void release(Sim *sim, SimNode *node, guint64 position)
 {
+    if (position != FT_POSITION_ALL) {
+        position += node->base;
+    }
     sim_check_release(sim, node, position);
     if (position == FT_POSITION_ALL) {
         node->ungated = TRUE;
         if (node->role == FT_ROLE_BACKUP) {
+            node->role = FT_ROLE_PRIMARY;
             /* What the primary had not let out leaves now. */
             node->emit_next = sim->mutation == SIM_MUTATION_DROP_HELD
                               ? node->chain->len : node->left / SIM_ENTRY;
-            node->live = TRUE;
         }
     } else {
         g_assert(position >= node->released);
@@ -225,9 +272,23 @@ static void state_changed(Sim *sim, SimNode *node, const FtAction *action)
             ft_core_state_name(action->state),
             ft_core_reason_name(action->reason), action->text);
     sim_check_state(sim, node, old);
+    if (action->state == FT_STATE_SYNCING && node->guest) {
+        stream_to(node, &sim->nodes[node->peer]);
+    }
     if (action->state == FT_STATE_CLAIMING &&
         sim->mutation == SIM_MUTATION_UNGATE_EARLY) {
         node->ungated = node->role == FT_ROLE_PRIMARY;
+    }
+    if (sim->mutation == SIM_MUTATION_HOLD_LATE &&
+        action->state == FT_STATE_PROTECTED) {
+        node->ungated = FALSE;
+    }
+    if (sim->mutation == SIM_MUTATION_RELEASE_UNKNOWN && node->guest &&
+        node->role == FT_ROLE_PRIMARY) {
+        node->ungated = action->state == FT_STATE_PROTECTED ? FALSE
+                        : node->ungated ||
+                          (action->state == FT_STATE_PAIRING &&
+                           action->reason == FT_REASON_LEASE_UNREACHABLE);
     }
 }
 
@@ -272,9 +333,7 @@ static void send_frame(Sim *sim, SimNode *node, const FtAction *action)
     FtFrame frame = action->frame;
 
     if (frame.type == FT_FRAME_ACK && node->boot >= 0) {
-        SimBoot *boot = sim_boot_of(sim, node);
-
-        boot->acknowledged = MAX(boot->acknowledged, frame.position);
+        node->acknowledged = node->base + frame.position;
     } else if (frame.type == FT_FRAME_KEEPALIVE) {
         frame.held = held_before(node, frame.position);
     }
@@ -312,6 +371,9 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
     case FT_ACTION_LOG_BEGIN:
         log_begin(sim, node);
         break;
+    case FT_ACTION_HOLD:
+        hold(sim, node, action->position);
+        break;
     case FT_ACTION_START_GUEST:
         start_guest(sim, node);
         break;
@@ -325,9 +387,9 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
         release(sim, node, action->position);
         break;
     case FT_ACTION_DRAIN:
-        g_assert(action->position == node->committed);
+        g_assert(node->base + action->position == node->committed);
         node->draining = TRUE;
-        node->drain_to = action->position;
+        node->drain_to = node->committed;
         break;
     case FT_ACTION_LOG_TRIM:
     case FT_ACTION_ANNOUNCE:
@@ -344,7 +406,8 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
 static void tell_executed(Sim *sim, SimNode *node)
 {
     sim_node_event(sim, node, &(FtEvent) {
-        .type = FT_EVENT_EXECUTED, .position = executed_bytes(node),
+        .type = FT_EVENT_EXECUTED,
+        .position = MAX(executed_bytes(node), node->base) - node->base,
         .icount = node->chain->len });
 }
 
@@ -413,7 +476,19 @@ void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
         execute(sim, node);
         break;
     case SIM_EMIT:
-        emit(sim, node, node->ungated ? FT_POSITION_ALL : event->a);
+        emit(sim, node, node->ungated ? FT_POSITION_ALL
+                        : event->a == FT_POSITION_ALL ? node->released
+                                                      : event->a);
+        break;
+    case SIM_HELD:
+        sim_node_event(sim, node, &(FtEvent) {
+            .type = FT_EVENT_HELD, .position = event->a });
+        break;
+    case SIM_LOADED:
+        sim_state_loaded(sim, node, event->data);
+        break;
+    case SIM_STATE_LOST:
+        sim_state_lost(sim, node);
         break;
     case SIM_LEASE_ARRIVE:
     case SIM_FAULT:
@@ -421,8 +496,8 @@ void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
     }
 }
 
-void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
-                    const char *identity)
+static void node_make(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
+                      const char *identity)
 {
     FtCoreConfig config = {
         .role = role, .new_vm = new_vm, .disks = FT_LEASE_DISKS_OWN,
@@ -437,13 +512,26 @@ void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
     node->life++;
     node->paused_until = 0;
     node->channel = node->boot = -1;
-    node->peer = -1;
+    node->peer = node->target = -1;
     node->state = FT_STATE_INIT;
     node->chain = g_array_new(FALSE, FALSE, sizeof(guint64));
     node->log = g_byte_array_new();
-    node->committed = node->released = 0;
+    node->base = node->committed = node->released = node->left = 0;
+    node->acknowledged = node->partner = node->held = 0;
     node->emit_next = 0;
+}
+
+void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
+                    const char *identity)
+{
+    node_make(sim, node, role, new_vm, identity);
+    node->loaded = TRUE;
     sim_later(sim, 1, SIM_START, node, 0, 0, NULL);
+}
+
+void sim_node_load(Sim *sim, SimNode *node, const char *identity)
+{
+    node_make(sim, node, FT_ROLE_BACKUP, FALSE, identity);
 }
 
 void sim_node_kill(Sim *sim, SimNode *node)
@@ -462,5 +550,6 @@ void sim_node_clear(SimNode *node)
         g_byte_array_free(node->log, TRUE);
         node->core = NULL;
     }
-    node->guest = node->live = node->ungated = node->draining = FALSE;
+    node->off = FALSE;
+    node->guest = node->ungated = node->draining = node->loaded = FALSE;
 }

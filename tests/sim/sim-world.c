@@ -29,12 +29,13 @@ typedef enum SimFault {
     FAULT__MAX,
     FAULT_HEAL,
     FAULT_QUIET,
+    FAULT_OPERATOR,             /* none: somebody looks after the VM */
 } SimFault;
 
 static const char *const fault_names[] = {
     "kill", "pause", "cut channel", "cut channel one way", "cut datagrams",
     "cut all", "reset", "lease away", "fail", "damage", "failover", "stop",
-    "end", "retarget", "restart", "", "heal", "quiet",
+    "end", "retarget", "restart", "", "heal", "quiet", "",
 };
 
 void sim_say(Sim *sim, const SimNode *node, const char *fmt, ...)
@@ -131,7 +132,6 @@ static void heal(Sim *sim)
     }
 }
 
-static const char identity[] = "machine.ram=256M\nmachine.type=pc\n";
 static const char other_identity[] = "machine.ram=512M\nmachine.type=pc\n";
 
 /* A machine whose process ended starts it again. */
@@ -144,7 +144,7 @@ static void restart(Sim *sim, SimNode *node)
         sim_say(sim, node, "is started as %s", primary ? "primary" : "backup");
         sim->ended = TRUE;
         sim_node_start(sim, node, primary ? FT_ROLE_PRIMARY : FT_ROLE_BACKUP,
-                       FALSE, identity);
+                       FALSE, SIM_IDENTITY);
     }
 }
 
@@ -152,8 +152,7 @@ static void command(Sim *sim, SimNode *node, FtEventType type)
 {
     const char *why;
 
-    if (!node->alive || node->state == FT_STATE_INIT ||
-        !ft_core_can(node->core, type, &why)) {
+    if (!node->alive || !ft_core_can(node->core, type, &why)) {
         return;
     }
     if (type == FT_EVENT_CMD_END) {
@@ -161,6 +160,7 @@ static void command(Sim *sim, SimNode *node, FtEventType type)
         sim->ended |= node->role == FT_ROLE_PRIMARY ||
                       node->state != FT_STATE_PROTECTED;
         sim->fatal++;
+        node->off = node->role == FT_ROLE_PRIMARY;
         if (sim_chance(sim, 20)) {
             fault_later(sim, sim_between(sim, 0, 100) * SIM_MS, FAULT_FAIL, 0);
         }
@@ -169,15 +169,34 @@ static void command(Sim *sim, SimNode *node, FtEventType type)
         .type = type, .position = node->log->len });
 }
 
+/* What waits for a paused process happens now. */
+static void wake_all(Sim *sim)
+{
+    GArray *waiting = sim->queue;
+
+    sim->queue = g_array_new(FALSE, FALSE, sizeof(SimEvent));
+    for (guint i = 0; i < waiting->len; i++) {
+        SimEvent *event = &g_array_index(waiting, SimEvent, i);
+
+        if (event->node >= 0 &&
+            event->at == sim->nodes[event->node].paused_until) {
+            event->at = sim->now;
+        }
+        queue_put(sim, event);
+    }
+    g_array_free(waiting, TRUE);
+    for (guint i = 0; i < SIM_NODES; i++) {
+        sim->nodes[i].paused_until = MIN(sim->nodes[i].paused_until, sim->now);
+    }
+}
+
 static void quiet(Sim *sim)
 {
     sim->quiet = TRUE;
     sim->lease_away_until = 0;
     sim->datagram_loss_percent = 0;
     sim->corrupt_next = 0;
-    for (guint i = 0; i < SIM_NODES; i++) {
-        sim->nodes[i].paused_until = MIN(sim->nodes[i].paused_until, sim->now);
-    }
+    wake_all(sim);
     heal(sim);
 }
 
@@ -209,11 +228,9 @@ static void fault_node(Sim *sim, SimFault fault, SimNode *node)
         node->paused_until = sim->now + sim_between(sim, 10, 3500) * SIM_MS;
         break;
     case FAULT_FAIL:
-        if (node->state != FT_STATE_INIT) {
-            sim->fatal++;
-            sim_node_event(sim, node, &(FtEvent) {
-                .type = FT_EVENT_FAIL, .text = "the machine diverged" });
-        }
+        sim->fatal++;
+        sim_node_event(sim, node, &(FtEvent) {
+            .type = FT_EVENT_FAIL, .text = "the machine diverged" });
         break;
     case FAULT_FAILOVER:
         command(sim, node, FT_EVENT_CMD_FAILOVER);
@@ -231,10 +248,13 @@ static void fault_node(Sim *sim, SimFault fault, SimNode *node)
 
 static void fault(Sim *sim, SimFault what)
 {
-    SimNode *node = &sim->nodes[sim_between(sim, 0, SIM_NODES - 2)];
+    SimNode *node = &sim->nodes[sim_between(sim, 0, SIM_NODES - 2 +
+                                            sim->operator)];
 
-    sim_say(sim, what < FAULT__MAX ? node : NULL, "fault: %s",
-            fault_names[what]);
+    if (what != FAULT_OPERATOR) {
+        sim_say(sim, what < FAULT__MAX ? node : NULL, "fault: %s",
+                fault_names[what]);
+    }
     switch (what) {
     case FAULT_CUT_CHANNEL:
     case FAULT_CUT_ONE_WAY:
@@ -261,6 +281,11 @@ static void fault(Sim *sim, SimFault what)
     case FAULT_QUIET:
         quiet(sim);
         break;
+    case FAULT_OPERATOR:
+        sim_state_operator(sim);
+        fault_later(sim, sim_between(sim, 20, 800) * SIM_MS, FAULT_OPERATOR,
+                    0);
+        break;
     default:
         fault_node(sim, what, node);
         break;
@@ -271,7 +296,7 @@ static void fault(Sim *sim, SimFault what)
 static void faults_plan(Sim *sim)
 {
     static const guint delays[] = { 200, 2 * SIM_MS, 30 * SIM_MS };
-    guint faults = sim_between(sim, 0, 5);
+    guint faults = sim_between(sim, 0, sim->operator ? 9 : 5);
     guint32 kinds = g_rand_int(sim->rand) | g_rand_int(sim->rand);
 
     sim->channel_delay_us = delays[sim_between(sim, 0, 2)];
@@ -294,12 +319,18 @@ static void faults_plan(Sim *sim)
         }
     }
     fault_later(sim, SIM_FAULTS_MS * SIM_MS, FAULT_QUIET, 0);
+    if (sim->operator) {
+        fault_later(sim, 100 * SIM_MS, FAULT_OPERATOR, 0);
+    }
 }
 
 /* The run. */
 
 static gboolean settled(const Sim *sim)
 {
+    if (sim->operator && !sim->ended) {
+        return FALSE;
+    }
     for (guint i = 0; i < SIM_NODES; i++) {
         const SimNode *node = &sim->nodes[i];
 
@@ -363,7 +394,7 @@ static void stranger_start(Sim *sim)
 
     sim_node_start(sim, &sim->nodes[2],
                    primary ? FT_ROLE_PRIMARY : FT_ROLE_BACKUP, FALSE,
-                   sim_chance(sim, 30) ? other_identity : identity);
+                   sim_chance(sim, 30) ? other_identity : SIM_IDENTITY);
     sim->nodes[2].paused_until = primary ? 300 * SIM_MS : 0;
 }
 
@@ -372,9 +403,10 @@ Sim *sim_run(guint64 seed, SimMutation mutation, gboolean verbose)
     Sim *sim = sim_new(seed, mutation, verbose);
     gint64 settled_at = -1;
 
+    sim->operator = sim_chance(sim, 50);
     faults_plan(sim);
-    sim_node_start(sim, &sim->nodes[0], FT_ROLE_PRIMARY, TRUE, identity);
-    sim_node_start(sim, &sim->nodes[1], FT_ROLE_BACKUP, FALSE, identity);
+    sim_node_start(sim, &sim->nodes[0], FT_ROLE_PRIMARY, TRUE, SIM_IDENTITY);
+    sim_node_start(sim, &sim->nodes[1], FT_ROLE_BACKUP, FALSE, SIM_IDENTITY);
     if (sim_chance(sim, 40)) {
         stranger_start(sim);
     }

@@ -8,12 +8,15 @@
  * ft-sim.c      command line; runs seeds
  * sim-world.c   the queue of what happens next; faults; a run
  * sim-node.c    a process: driver of a core, with a toy machine
+ * sim-state.c   a running machine's state goes to a new backup
  * sim-net.c     channels and datagrams
  * sim-lease.c   storage
  * sim-check.c   the invariants
  * sim-mutate.c  ways to break the protocol, one or more an invariant
  *
- * Units: times in microseconds of simulated time, positions in bytes.
+ * Units: times in microseconds of simulated time, positions in bytes.  The
+ *   simulator counts positions from the machine's power-on; a log that began
+ *   later has a base.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,6 +37,8 @@ enum {
     SIM_BUFFER = 128 * SIM_ENTRY,
 };
 
+#define SIM_IDENTITY "machine.ram=256M\nmachine.type=pc\n"
+
 typedef enum SimMutation {
     SIM_MUTATION_NONE,
     SIM_MUTATION_GUESS_WON,
@@ -51,6 +56,10 @@ typedef enum SimMutation {
     SIM_MUTATION_GIVE_UP,
     SIM_MUTATION_TRUST_CLOSE,
     SIM_MUTATION_TRUST_FAILED,
+    SIM_MUTATION_HOLD_LATE,
+    SIM_MUTATION_PAIR_BEHIND,
+    SIM_MUTATION_PAIR_BEFORE_STATE,
+    SIM_MUTATION_RELEASE_UNKNOWN,
     SIM_MUTATION__MAX
 } SimMutation;
 
@@ -72,6 +81,9 @@ typedef enum SimWhat {
     SIM_LEASE_ANSWER,           /* data: SimRequest */
     SIM_EXECUTE,
     SIM_EMIT,                   /* a: position, as released */
+    SIM_HELD,                   /* a: position */
+    SIM_LOADED,                 /* data: a state */
+    SIM_STATE_LOST,
     SIM_FAULT,                  /* a: SimFault, b: its number; not a node's */
 } SimWhat;
 
@@ -90,8 +102,6 @@ typedef struct SimBoot {
     GArray *seen;               /* by entry: the output the world saw, or 0 */
     gint64 seen_last;           /* the highest such entry, -1: none */
     guint seen_all;             /* no output before this entry is missing */
-    guint64 held;               /* the backup holds so much of the log */
-    guint64 acknowledged;       /* and said so, up to here */
     GHashTable *ends;           /* log positions where a transaction ends */
     guint64 over;               /* the VM ended here; 0: it did not */
     gboolean started;
@@ -113,7 +123,7 @@ typedef struct SimChannel {
 typedef struct SimNode {
     gint8 index;
     const char *name;
-    FtRole role;
+    FtRole role;                /* now */
     FtCore *core;
     gboolean alive;             /* the process is */
     guint life;
@@ -121,14 +131,21 @@ typedef struct SimNode {
     guint armed[FT_TIMER__MAX];
     gint channel;               /* -1: none */
     gint8 peer;
+    gint8 target;               /* where it connects to; -1: the world's */
     FtState state;
     /* The toy machine and the driver's part. */
     gint boot;                  /* -1: none */
-    gboolean guest, live, ungated, draining;
+    gboolean guest, ungated, draining;
+    gboolean off;               /* P: the VM ended */
+    gboolean loaded;            /* it has the state that its log begins with */
     GArray *chain;              /* the state after each executed entry */
+    guint64 base;               /* where the log begins */
     GByteArray *log;            /* P: written; B: received */
     guint64 committed;          /* B: may be executed */
+    guint64 acknowledged;       /* B: and this it said it has */
     guint64 released;
+    guint64 partner;            /* P: the process that it streams to */
+    guint64 held;               /* P: and that one holds the log up to here */
     guint emit_next;            /* entry */
     guint64 left;               /* B: outputs up to here have left P */
     guint64 drain_to;
@@ -173,8 +190,10 @@ typedef struct Sim {
     guint lease_delay_us;
 
     GHashTable *live;           /* generation -> node and life that were live */
+    gboolean operator;          /* whoever runs alone gets a new backup */
     gboolean quiet;             /* the faults are over */
     gboolean ended;             /* a person or the VM ended it */
+    guint pairs;                /* that were made */
     guint fatal;                /* kills, failures, damaged frames */
 
     guint violated;             /* invariant; 0: none */
@@ -185,6 +204,8 @@ typedef struct Sim {
 typedef struct SimCoverage {
     guint64 edges[3][FT_STATE__MAX][FT_STATE__MAX];
     guint64 events, takeovers, alone, halts, unknown, unknown_landed;
+    guint64 protected_running;
+    guint pairs_most;           /* of one run */
 } SimCoverage;
 
 extern SimCoverage sim_coverage;
@@ -202,6 +223,9 @@ void sim_free(Sim *sim);
 /* sim-node.c */
 void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
                     const char *identity);
+/* A backup that starts when its state is loaded. */
+void sim_node_load(Sim *sim, SimNode *node, const char *identity);
+guint64 sim_node_key(const SimNode *node);
 void sim_node_kill(Sim *sim, SimNode *node);
 void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event);
 void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event);
@@ -224,6 +248,11 @@ void sim_net_reset_all(Sim *sim);
 void sim_net_heartbeat(Sim *sim, SimNode *node, const FtHeartbeat *heartbeat);
 void sim_net_datagram(Sim *sim, SimNode *node, const guint8 *datagram);
 void sim_net_free(Sim *sim);
+
+/* sim-state.c */
+void sim_state_operator(Sim *sim);
+void sim_state_loaded(Sim *sim, SimNode *node, gconstpointer data);
+void sim_state_lost(Sim *sim, SimNode *node);
 
 /* sim-lease.c */
 void sim_lease_ask(Sim *sim, SimNode *node, const FtAction *action);

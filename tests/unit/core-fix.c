@@ -64,6 +64,9 @@ static void action_word(Fix *f, const FtAction *a)
     case FT_ACTION_LOG_BEGIN:
         g_string_append(f->line, "begin ");
         break;
+    case FT_ACTION_HOLD:
+        position_word(f->line, "hold", a->position);
+        break;
     case FT_ACTION_START_GUEST:
         g_string_append(f->line, "start ");
         break;
@@ -218,7 +221,8 @@ Fix primary_pairing(void)
     Fix f = primary_connected();
 
     feed_hello(&f, "node=b\n" HELLO_REST,
-               "pairing/peer-connected begin step:1,p,>1,p,b");
+               "syncing/peer-connected begin hold:0");
+    feed_held(&f, 0, "pairing/peer-connected step:1,p,>1,p,b");
     return f;
 }
 
@@ -230,13 +234,18 @@ Fix primary_protected(void)
     return f;
 }
 
+void feed_held(Fix *f, guint64 position, const char *expected)
+{
+    FEED(f, expected, .type = FT_EVENT_HELD, .position = position);
+}
+
 Fix backup_pairing(void)
 {
     Fix f = fix_make(FT_ROLE_BACKUP, FALSE);
 
     FEED(&f, "listening/started", .type = FT_EVENT_START);
     FEED(&f, "handshake/peer-connected", .type = FT_EVENT_CONNECTED);
-    feed_hello(&f, "node=p\n" HELLO_REST, "hello:0 pairing/peer-connected");
+    feed_hello(&f, "node=p\n" HELLO_REST, "hello:0 pairing/peer-connected begin");
     return f;
 }
 
@@ -256,7 +265,7 @@ Fix backup_protected(void)
 {
     Fix f = backup_pairing();
 
-    feed_paired(&f, "b", "protected/paired begin start");
+    feed_paired(&f, "b", "protected/paired start");
     return f;
 }
 

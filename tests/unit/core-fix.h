@@ -24,8 +24,14 @@ typedef struct Fix {
 
 #define FEED(f, expected, ...) feed(f, (FtEvent) { __VA_ARGS__ }, expected)
 
-#define HELLO_ZERO "vm.uuid=00000000000000000000000000000000\nvm.disks=own\n"
+#define HELLO_ZERO "vm.uuid=00000000000000000000000000000000\nvm.disks=own\n" \
+                   "state=power-on\n"
 #define HELLO_REST HELLO_ZERO "machine.ram=256M\nmachine.type=pc\n"
+
+/* Of a machine whose log begins with state 7. */
+#define HELLO_STATE "vm.uuid=00000000000000000000000000000000\nvm.disks=own\n" \
+                    "state=0000000000000007\nmachine.ram=256M\n" \
+                    "machine.type=pc\n"
 
 void feed(Fix *f, FtEvent event, const char *expected);
 void feed_frame(Fix *f, FtFrame frame, const void *data, gsize size,
@@ -43,6 +49,7 @@ void fix_free(Fix *f);
 void feed_hello(Fix *f, const char *payload, const char *expected);
 Fix primary_connected(void);
 Fix primary_pairing(void);
+void feed_held(Fix *f, guint64 position, const char *expected);
 Fix primary_protected(void);
 Fix backup_pairing(void);
 void feed_paired(Fix *f, const char *partner, const char *expected);

@@ -6,7 +6,7 @@
  */
 #include "core-fix.h"
 
-enum { RUNS = 10000, EVENTS = 300 };
+enum { RUNS = 10000, EVENTS = 300, STATE_ID = 7 };
 
 typedef struct Any {
     FtCore *core;
@@ -106,10 +106,11 @@ static FtFrameType type_any(const FtCore *core)
     if (core->state == FT_STATE_HANDSHAKE) {
         return FT_FRAME_HELLO;
     }
-    if (core->config.role == FT_ROLE_PRIMARY) {
+    if (core->role == FT_ROLE_PRIMARY) {
         return FT_FRAME_ACK;
     }
-    return core->state == FT_STATE_PAIRING ? FT_FRAME_PAIRED : FT_FRAME_LOG;
+    return core->state == FT_STATE_PAIRING && chance(60) ? FT_FRAME_PAIRED
+                                                         : FT_FRAME_LOG;
 }
 
 static void frame_any(Any *any)
@@ -117,6 +118,7 @@ static void frame_any(Any *any)
     static const char *const hellos[] = {
         "node=p\n" HELLO_REST, "node=b\n" HELLO_REST, "node=\n", "\xff", "",
         "node=x\n" HELLO_ZERO "machine.ram=1\n",
+        "node=p\n" HELLO_STATE, "node=b\n" HELLO_STATE,
     };
     guint8 data[FT_LEASE_RECORD_SIZE] = { 0 };
     FtFrame frame = {
@@ -132,9 +134,10 @@ static void frame_any(Any *any)
                       .size = g_test_rand_int_range(0, 40) };
 
     if (frame.type == FT_FRAME_HELLO) {
+        guint right = !strcmp(any->core->config.node, "p");
         const char *hello = hellos[chance(60)
-                                   ? any->core->config.role == FT_ROLE_PRIMARY
-                                   : (guint)g_test_rand_int_range(0, 6)];
+                                   ? right + (any->core->state_id ? 6 : 0)
+                                   : (guint)g_test_rand_int_range(0, 8)];
 
         event.data = (const guint8 *)hello;
         event.size = strlen(hello);
@@ -146,6 +149,12 @@ static void frame_any(Any *any)
         ft_lease_record_out(&rec, data);
         event.size = chance(90) ? sizeof(data) : 3;
     } else if (frame.type == FT_FRAME_ACK) {
+        if (chance(70)) {               /* an honest one */
+            FtAck ack = { .executed = any->core->sent,
+                          .icount = any->core->sent };
+
+            ft_wire_ack_out(&ack, data);
+        }
         frame.position = chance(80) ? any->core->sent : frame.position;
         event.size = chance(95) ? FT_ACK_SIZE : 1;
     }
@@ -158,7 +167,9 @@ static void event_any(Any *any)
     FtHeartbeat heartbeat = { .session = any->session,
                               .role = g_test_rand_int_range(1, 3) };
     FtEvent event = { .type = g_test_rand_int_range(FT_EVENT_CONNECTED,
-                                                    FT_EVENT_CMD_END + 1) };
+                                                    FT_EVENT_PROTECT_FAILED +
+                                                    1) };
+    const char *why;
 
     switch (event.type) {
     case FT_EVENT_FRAME:
@@ -175,6 +186,15 @@ static void event_any(Any *any)
             return;
         }
         event.position = any->appended;
+        break;
+    case FT_EVENT_CMD_PROTECT:
+        if (ft_core_can(any->core, event.type, &why)) {
+            any->appended = 0;
+        }
+        event.state_id = STATE_ID;
+        break;
+    case FT_EVENT_HELD:
+        event.position = g_test_rand_int_range(0, 40);
         break;
     case FT_EVENT_HEARTBEAT:
         event.heartbeat = &heartbeat;
@@ -206,7 +226,9 @@ static void test_any(void)
         Fix f = fix_make(role, chance(60));
         Any any = { .core = f.core };
 
-        feed_any(&any, &(FtEvent) { .type = FT_EVENT_START });
+        feed_any(&any, &(FtEvent) {
+            .type = FT_EVENT_START,
+            .state_id = role == FT_ROLE_BACKUP && chance(50) ? STATE_ID : 0 });
         for (guint i = 0; i < EVENTS && !any.ended; i++) {
             /* Half the time what leads on. */
             if (any.lease_asked && chance(30)) {
@@ -215,6 +237,8 @@ static void test_any(void)
                 feed_any(&any, &(FtEvent) {
                     .type = any.core->state == FT_STATE_DRAINING
                             ? FT_EVENT_DRAINED : FT_EVENT_CONNECTED });
+            } else if (any.core->holds && chance(50)) {
+                feed_any(&any, &(FtEvent) { .type = FT_EVENT_HELD });
             } else if (chance(50)) {
                 frame_any(&any);
             } else {

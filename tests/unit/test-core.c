@@ -101,7 +101,7 @@ static void refused_by_backup(const char *payload, const char *text)
     g_assert_cmpstr(text_of(&f), ==, text);
     /* The next one may be right. */
     FEED(&f, "handshake/peer-connected", .type = FT_EVENT_CONNECTED);
-    feed_hello(&f, "node=p\n" HELLO_REST, "hello:0 pairing/peer-connected");
+    feed_hello(&f, "node=p\n" HELLO_REST, "hello:0 pairing/peer-connected begin");
     fix_free(&f);
 }
 
@@ -114,7 +114,7 @@ static void test_differs(void)
                       "machine.type: primary (none), backup pc");
     refused_by_backup("node=p\n" HELLO_REST "net.0=e1000\n",
                       "net.0: primary e1000, backup (none)");
-    refused_by_backup("node=p\nvm.uuid=1\nvm.disks=own\n",
+    refused_by_backup("node=p\nvm.uuid=1\nvm.disks=own\nstate=power-on\n",
                       "vm.uuid: primary 1, backup "
                       "00000000000000000000000000000000");
     refused_by_backup("node=b\n" HELLO_REST,
@@ -209,7 +209,7 @@ static void test_pairing_lost_backup(void)
     f = backup_pairing();
     FEED(&f, "claiming/peer-closed read", .type = FT_EVENT_CLOSED);
     feed_read(&f, 1, "p", "b", "step:1,p,b>2,b,");
-    feed_won(&f, "draining/won begin start drain:0");
+    feed_won(&f, "draining/won start drain:0");
     FEED(&f, "alone/drained empty release:all announce",
          .type = FT_EVENT_DRAINED);
     fix_free(&f);
