@@ -39,6 +39,7 @@ char *ft_core_hello_new(const FtCoreConfig *config, guint64 state_id)
 void ft_core_hello_set(FtCore *core, guint64 state_id)
 {
     g_free(core->hello);
+    core->config.identity = core->identity;
     core->hello = ft_core_hello_new(&core->config, state_id);
     core->state_id = state_id;
 }

@@ -3,10 +3,12 @@
  *
  * acquiring -> connecting -> handshake -> syncing -> pairing -> protected ->
  * claiming -> alone is the long way, and from alone back to connecting;
- * docs/states.md draws it.  A backup that went live is a primary.  Two rules matter:
- * nothing leaves before the backup has it (the only RELEASE besides the ones
- * after a won claim, or before any is made, is in ack_frame), and a lease step that may have landed
- * is resolved before anything else is asked of the lease.
+ * docs/states.md draws it.  A backup that went live is a primary.
+ *
+ * Two rules matter: while a partner may win, nothing leaves before it has it
+ * (RELEASE is in ack_frame, and where the record names nobody else), and a
+ * lease step that may have landed is resolved before anything else is asked
+ * of the lease.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -22,7 +22,6 @@ FtCore *ft_core_new(const FtCoreConfig *config)
     g_assert(config->node[0]);
     core->config = *config;
     core->identity = g_strdup(config->identity);
-    core->config.identity = core->identity;
     ft_core_hello_set(core, 0);
     core->role = config->role;
     core->random = config->seed;

@@ -52,4 +52,6 @@ const SimMutationInfo sim_mutations[SIM_MUTATION__MAX] = {
         "a backup answers before it has loaded its state" },
     [SIM_MUTATION_RELEASE_UNKNOWN] = { "release-unknown", I(2) | I(4),
         "outputs leave at once while the step of pairing is unknown" },
+    [SIM_MUTATION_WRONG_STATE] = { "wrong-state", I(4),
+        "the state is not the one that the log begins with" },
 };

@@ -29,6 +29,9 @@ static SimState *state_take(Sim *sim, const SimNode *node)
     state->boot = node->boot;
     state->entries = node->chain->len;
     memcpy(state->chain, node->chain->data, size);
+    if (sim->mutation == SIM_MUTATION_WRONG_STATE && state->entries) {
+        state->chain[state->entries - 1]++;
+    }
     return state;
 }
 
