@@ -21,6 +21,7 @@
 #include "system/system.h"
 #include "char.h"
 #include "control.h"
+#include "digest.h"
 #include "disk.h"
 #include "driver.h"
 #include "ft.h"
@@ -212,6 +213,7 @@ static void begin(uint8_t flags)
 {
     ft_stream_set_started();
     ft_stream_reset_tlb();
+    ft_digest_begin();
     qmp_enable_command(&qmp_commands, "cont");
     if (!(flags & START_FROM_STATE)) {
         qemu_system_reset(SHUTDOWN_CAUSE_NONE);
@@ -299,7 +301,7 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
         break;
     case FT_CONTROL_DIGEST:
         trace_ft_control_run("digest", ft_stream_icount());
-        ft_qmp_compare_digest((const char *)data, size);
+        ft_digest_compare(data, size);
         break;
     case FT_CONTROL_POWERDOWN:
         break;                  /* taken by ft_control_powerdown() */

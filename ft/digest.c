@@ -1,141 +1,181 @@
 /*
- * Digests of what a machine is.
+ * Digests: what a machine is at one instruction, compared by both sides.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/bswap.h"
-#include "qemu/cutils.h"
-#include "qemu/error-report.h"
-#include "qemu/units.h"
-#include "crypto/hash.h"
-#include "exec/cpu-common.h"
-#include "exec/target_page.h"
-#include "hw/core/cpu.h"
+#include "qapi/qapi-events-ft.h"
+#include "qemu/timer.h"
+#include "migration/misc.h"
+#include "system/replay.h"
+#include "replay/ft-stream.h"
 #include "digest.h"
+#include "digest-data.h"
+#include "driver.h"
+#include "hash.h"
 
-#define CHUNK (1 * MiB)
-/* A longer hash of a disk shows its progress. */
-#define PROGRESS_AFTER_US (2 * G_USEC_PER_SEC)
+static struct {
+    QEMUTimer *timer;
+    unsigned interval_ms;
+    bool begun;
+    uint64_t last_icount;       /* of the last one put */
 
-static QCryptoHash *hash_new(void)
+    /* Atomic. */
+    uint64_t count;
+    uint64_t position;
+} digest;
+
+static void hash_cpu(FtDigestData *data)
 {
-    return qcrypto_hash_new(QCRYPTO_HASH_ALGO_SHA256, &error_abort);
-}
+    data->cpu_text = ft_digest_cpu_text();
+    data->cpu = ft_hash64(data->cpu_text, strlen(data->cpu_text));
+    data->register_texts = ft_digest_cpu_parts(data->cpu_text);
+    data->registers = g_array_new(FALSE, TRUE, sizeof(uint16_t));
+    for (guint i = 0; i < data->register_texts->len; i++) {
+        const char *text = data->register_texts->pdata[i];
+        uint16_t hash = ft_hash64(text, strlen(text));
 
-static char *hash_end(QCryptoHash *hash)
-{
-    char *digest = NULL;
-
-    qcrypto_hash_finalize_digest(hash, &digest, &error_abort);
-    qcrypto_hash_free(hash);
-    return digest;
-}
-
-/* Zero blocks are most of a disk or a memory; only their place counts. */
-static void hash_block(QCryptoHash *hash, uint64_t offset, const void *data,
-                       size_t size)
-{
-    uint64_t le = cpu_to_le64(offset);
-
-    if (!buffer_is_zero(data, size)) {
-        qcrypto_hash_update(hash, (const char *)&le, sizeof(le),
-                            &error_abort);
-        qcrypto_hash_update(hash, data, size, &error_abort);
+        g_array_append_val(data->registers, hash);
     }
 }
 
-char *ft_digest_bytes(const void *data, size_t size)
+/*
+ * Of this machine, now.  Both sides do it at the same instructions, so that
+ * what it does to the machine (devices prepare to be saved, dirty bits are
+ * cleared) is the same, too.
+ */
+static FtDigestData *make(bool full)
 {
-    QCryptoHash *hash = hash_new();
+    g_autoptr(FtDigestData) data = g_new0(FtDigestData, 1);
 
-    qcrypto_hash_update(hash, data, size, &error_abort);
-    return hash_end(hash);
-}
-
-char *ft_digest_cpu_text(void)
-{
-    char *text = NULL, *hlt;
-    size_t size = 0;
-    FILE *f = open_memstream(&text, &size);
-
-    cpu_dump_state(first_cpu, f, CPU_DUMP_FPU);
-    fclose(f);
-    /*
-     * A pending interrupt ends a halt when the vCPU's thread notices, which
-     * costs no instruction: it is no state of the guest's history.
-     */
-    hlt = strstr(text, "HLT=");
-    if (hlt) {
-        hlt[strlen("HLT=")] = '-';
+    data->number = digest.count + 1;
+    data->icount = replay_get_current_icount();
+    hash_cpu(data);
+    ft_stream_hold_clocks(true);
+    data->sections = ft_digest_devices(&error_abort);
+    ft_stream_hold_clocks(false);
+    ft_digest_ram(&data->written, &data->scrub);
+    data->has_full = full;
+    if (full) {
+        data->full = ft_digest_ram_full();
     }
-    return text;
+    return g_steal_pointer(&data);
 }
 
-static int hash_ram_block(RAMBlock *rb, void *opaque)
+static void done(uint64_t position)
 {
-    QCryptoHash *hash = opaque;
-    const uint8_t *host = qemu_ram_get_host_addr(rb);
-    ram_addr_t size = qemu_ram_get_used_length(rb);
-    const char *name = qemu_ram_get_idstr(rb);
-
-    qcrypto_hash_update(hash, name, strlen(name), &error_abort);
-    for (ram_addr_t at = 0; at < size; at += 4096) {
-        hash_block(hash, at, host + at, MIN(4096, size - at));
-    }
-    return 0;
+    qatomic_set(&digest.position, position);
+    qatomic_set(&digest.count, digest.count + 1);
 }
 
-char *ft_digest_ram(void)
+static FtDigest *summary(const FtDigestData *data, uint64_t position)
 {
-    QCryptoHash *hash = hash_new();
+    FtDigest *info = g_new0(FtDigest, 1);
 
-    qemu_ram_foreach_block(hash_ram_block, hash);
-    return hash_end(hash);
+    info->icount = data->icount;
+    info->position = position;
+    info->cpu = g_strdup_printf("%016" PRIx64, data->cpu);
+    info->ram = g_strdup_printf("%016" PRIx64, data->full);
+    return info;
 }
 
-char *ft_digest_file(const char *path, Error **errp)
-{
-    g_autoptr(GMappedFile) map = NULL;
-    g_autoptr(GError) err = NULL;
+/* --- primary ------------------------------------------------------------- */
 
-    map = g_mapped_file_new(path, FALSE, &err);
-    if (!map) {
-        error_setg(errp, "%s", err->message);
+static FtDigest *put(bool full)
+{
+    g_autoptr(FtDigestData) data = make(full);
+    g_autoptr(GByteArray) bytes = ft_digest_data_out(data);
+
+    ft_stream_put_control(FT_CONTROL_DIGEST, bytes->data, bytes->len);
+    digest.last_icount = data->icount;
+    done(ft_stream_flush());
+    return summary(data, digest.position);
+}
+
+FtDigest *ft_digest_put(Error **errp)
+{
+    if (!ft_stream_writes_log() || !digest.begun) {
+        error_setg(errp, "only a primary whose guest runs can be digested; "
+                   "give the command there");
         return NULL;
     }
-    return ft_digest_bytes(g_mapped_file_get_contents(map) ?: "",
-                           g_mapped_file_get_length(map));
+    return put(true);
 }
 
-char *ft_digest_disk(BlockBackend *blk, Error **errp)
+static void timer_fired(void *opaque)
 {
-    int64_t size = blk_getlength(blk);
-    gint64 begun = g_get_monotonic_time();
-    g_autofree uint8_t *buf = g_malloc(CHUNK);
-    QCryptoHash *hash = hash_new();
-    bool shown = false;
-
-    for (int64_t at = 0; at < size; at += CHUNK) {
-        int n = MIN(CHUNK, size - at);
-        int ret = blk_pread(blk, at, n, buf, 0);
-
-        if (ret < 0) {
-            error_setg_errno(errp, -ret, "disk '%s' can't be read",
-                             blk_name(blk));
-            g_free(hash_end(hash));
-            return NULL;
-        }
-        hash_block(hash, at, buf, n);
-        if (g_get_monotonic_time() - begun > PROGRESS_AFTER_US) {
-            fprintf(stderr, "\rft: reading disk '%s' to compare it with the "
-                    "peer's: %d %%", blk_name(blk), (int)(at * 100 / size));
-            shown = true;
-        }
+    timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              digest.interval_ms);
+    /* A guest that did nothing is what it was; migration has the bits. */
+    if (ft_stream_writes_log() && digest.begun &&
+        replay_get_current_icount() != digest.last_icount &&
+        !migration_is_running()) {
+        qapi_free_FtDigest(put(false));
     }
-    if (shown) {
-        fprintf(stderr, "\n");
+}
+
+void ft_digest_init(unsigned interval_ms)
+{
+    if (interval_ms) {
+        digest.interval_ms = interval_ms;
+        digest.timer = timer_new_ms(QEMU_CLOCK_REALTIME, timer_fired, NULL);
+        timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  interval_ms);
     }
-    return hash_end(hash);
+}
+
+void ft_digest_begin(void)
+{
+    ft_digest_ram_begin();
+    digest.begun = true;
+    digest.last_icount = 0;
+    qatomic_set(&digest.count, 0);
+    qatomic_set(&digest.position, 0);
+}
+
+void ft_digest_status(uint64_t *count, uint64_t *position)
+{
+    *count = qatomic_read(&digest.count);
+    *position = qatomic_read(&digest.position);
+}
+
+/* --- whoever executes a log ---------------------------------------------- */
+
+static void fail(const FtDigestData *mine, const FtDigestData *theirs,
+                 const char *differences)
+{
+    g_autofree char *why = g_strdup_printf(
+        "the backup diverged from its primary: %.*s",
+        (int)strcspn(differences, "\n"), differences);
+
+    ft_driver_fail(why);
+}
+
+void ft_digest_compare(const uint8_t *bytes, size_t size)
+{
+    const char *why = NULL;
+    g_autoptr(FtDigestData) theirs = ft_digest_data_in(bytes, size, &why);
+    g_autoptr(FtDigestData) mine = NULL;
+    g_autoptr(FtDigest) info = NULL;
+    g_autofree char *differences = NULL;
+
+    if (!theirs || !digest.begun) {
+        g_autofree char *text = g_strdup_printf(
+            "a digest in the log can't be used: %s",
+            why ?: "it comes before the guest began");
+
+        ft_driver_fail(text);
+        return;
+    }
+    mine = make(theirs->has_full);
+    differences = ft_digest_data_differences(mine, theirs);
+    done(ft_stream_executed());
+    info = summary(mine, digest.position);
+    if (theirs->has_full || *differences) {
+        qapi_event_send_ft_digest(info, !*differences);
+    }
+    if (*differences) {
+        fail(mine, theirs, differences);
+    }
 }

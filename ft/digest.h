@@ -1,23 +1,31 @@
 /*
- * Digests of what a machine is.
+ * Digests: what a machine is at one instruction, compared by both sides.
  *
- * Thread: the main thread with BQL and replay mutex, so that the vCPU
- *   stands at one instruction.
- * Ownership: returned strings are the caller's (g_free).
+ * Purpose: a primary puts a digest into the log every so often; whoever
+ *   executes the log makes its own at the same instruction and stops when the
+ *   two differ (docs/divergence.md).
+ * Thread: the main thread with BQL and replay mutex, unless said otherwise.
+ * Units: interval in ms.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef FT_DIGEST_H
 #define FT_DIGEST_H
 
-#include "system/block-backend.h"
+#include "qapi/qapi-types-ft.h"
 
-/* The CPU's registers, as text for people and for ft_digest_bytes(). */
-char *ft_digest_cpu_text(void);
-char *ft_digest_ram(void);
-char *ft_digest_bytes(const void *data, size_t size);
-/* NULL and *errp when the file or the disk can't be read. */
-char *ft_digest_file(const char *path, Error **errp);
-char *ft_digest_disk(BlockBackend *blk, Error **errp);
+/* Once; interval 0: only on demand. */
+void ft_digest_init(unsigned interval_ms);
+/*
+ * A session's log begins to be executed here, on either side, at the same
+ * instruction: what was written before counts not.
+ */
+void ft_digest_begin(void);
+/* Primary, on demand: with all of the memory. */
+FtDigest *ft_digest_put(Error **errp);
+/* The entry of a log, executed: compares, and fails this side. */
+void ft_digest_compare(const uint8_t *data, size_t size);
+/* Any thread: digests put or found equal in this session, and the last. */
+void ft_digest_status(uint64_t *count, uint64_t *position);
 
 #endif

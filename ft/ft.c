@@ -22,6 +22,7 @@
 #include "char.h"
 #include "control.h"
 #include "devices.h"
+#include "digest.h"
 #include "disk.h"
 #include "driver.h"
 #include "ft.h"
@@ -127,6 +128,7 @@ static void machine_done(Notifier *notifier, void *opaque)
         exit(1);
     }
     ft_control_init(ft_options.role, start_paused);
+    ft_digest_init(ft_options.digest_ms);
     node = ft_identity_node();
     ft_qmp_init(node);
     if (!runstate_check(RUN_STATE_INMIGRATE)) {

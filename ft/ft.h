@@ -13,6 +13,7 @@
 typedef struct Chardev Chardev;
 typedef struct Monitor Monitor;
 struct QemuOpts;
+struct QEMUFile;
 struct HMPCommand;
 
 /* -ft ARG.  Exits on help and on errors. */
@@ -30,6 +31,10 @@ int ft_control_shutdown(int cause);
 int ft_control_vmstop(int state);
 /* True: an HMP command was refused, with a message on the monitor. */
 bool ft_control_hmp_refused(Monitor *mon, const struct HMPCommand *cmd);
+
+/* A section of the devices' state begins; true: it is not wanted. */
+bool ft_digest_section(struct QEMUFile *f, const char *name,
+                       uint32_t instance);
 
 /* Any thread with the replay mutex.  True: the bytes were taken. */
 bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);

@@ -20,7 +20,8 @@
 #include "system/block-backend.h"
 #include "system/cpu-timers-internal.h"
 #include "devices.h"
-#include "digest.h"
+#include "digest-parts.h"
+#include "hash.h"
 #include "disk.h"
 #include "identity.h"
 #include "options.h"
@@ -110,7 +111,7 @@ static int add_device(Object *obj, void *opaque)
     if (!is_peripheral(path)) {
         append_properties(text, obj);
     }
-    digest = ft_digest_bytes(text->str, text->len);
+    digest = ft_hash_bytes(text->str, text->len);
     add(opaque, "part.%s=%s, properties %.16s", path + strlen("/machine/"),
         object_get_typename(obj), digest);
     return 0;
@@ -157,7 +158,7 @@ static void add_item(GPtrArray *lines, const char *name, uint16_t select,
     for (uint32_t at = 0; at < size; at++) {
         data[at] = cpu_inb(FW_CFG_IO_BASE + 1);
     }
-    digest = ft_digest_bytes(data, size);
+    digest = ft_hash_bytes(data, size);
     add(lines, "setup.%s=%u bytes, digest %.16s", name, size, digest);
 }
 
@@ -182,7 +183,7 @@ static void add_setup(GPtrArray *lines)
         cpu_outb(RTC_PORT(0), CMOS_SETUP + i);
         cmos[i] = cpu_inb(RTC_PORT(1));
     }
-    digest = ft_digest_bytes(cmos, sizeof(cmos));
+    digest = ft_hash_bytes(cmos, sizeof(cmos));
     add(lines, "setup.cmos=%.16s", digest);
 }
 
@@ -191,7 +192,7 @@ static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
 {
     const char *path = dev->canonical_path;
     GPtrArray *lines = opaque;
-    g_autofree char *digest = ft_digest_disk(blk, errp);
+    g_autofree char *digest = ft_hash_disk(blk, errp);
 
     if (!digest) {
         return false;
@@ -229,7 +230,7 @@ static bool add_boot_file(GPtrArray *lines, const char *what,
     if (!path) {
         return true;
     }
-    digest = ft_digest_file(path, errp);
+    digest = ft_hash_file(path, errp);
     if (!digest) {
         return false;
     }
@@ -272,8 +273,7 @@ char *ft_identity_make(Error **errp)
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
     MachineState *machine = MACHINE(qdev_get_machine());
     g_autofree char *cpu_text = ft_digest_cpu_text();
-    g_autofree char *cpu = ft_digest_bytes(cpu_text, strlen(cpu_text));
-    g_autofree char *ram = ft_digest_ram();
+    g_autofree char *cpu = ft_hash_bytes(cpu_text, strlen(cpu_text));
     GString *text;
 
     add(lines, "build.qemu=%s", QEMU_FULL_VERSION);
@@ -285,7 +285,7 @@ char *ft_identity_make(Error **errp)
     ft_devices_foreach_property(add_property, lines, NULL);
     qemu_foreach_nic(add_nic, lines);
     add(lines, "state.cpu=%s", cpu);
-    add(lines, "state.memory=%s", ram);
+    add(lines, "state.memory=%016" PRIx64, ft_digest_ram_full());
     add(lines, "boot.append=%s", machine->kernel_cmdline ?: "");
     if (!add_boot_file(lines, "kernel", machine->kernel_filename, errp) ||
         !add_boot_file(lines, "initrd", machine->initrd_filename, errp) ||
@@ -331,7 +331,7 @@ char *ft_identity_node(void)
         }
     }
     if (strlen(node) >= FT_NODE_MAX) {
-        g_autofree char *digest = ft_digest_bytes(node, strlen(node));
+        g_autofree char *digest = ft_hash_bytes(node, strlen(node));
 
         node[FT_NODE_MAX - 1 - 17] = '#';
         memcpy(node + FT_NODE_MAX - 17, digest, 16);

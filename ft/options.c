@@ -14,6 +14,11 @@
 #include "ft.h"
 #include "options.h"
 
+/* A fault is found within a second, with time for it to be executed. */
+#define DIGEST_MS 500
+#define DIGEST_MS_MIN 10
+#define DIGEST_MS_MAX (24 * 60 * 60 * 1000)
+
 FtOptions ft_options;
 
 static QemuOptsList ft_opts = {
@@ -31,6 +36,7 @@ static QemuOptsList ft_opts = {
         { .name = "show", .type = QEMU_OPT_BOOL },
         { .name = "stop-position", .type = QEMU_OPT_NUMBER },
         { .name = "stop-instruction", .type = QEMU_OPT_NUMBER },
+        { .name = "digest-ms", .type = QEMU_OPT_NUMBER },
         { /* end */ }
     },
 };
@@ -58,6 +64,8 @@ static void print_help(void)
 "  show=on           replay only: the guest's serial output is let out\n"
 "  stop-position=N, stop-instruction=N\n"
 "                    replay only: stop the machine there, for a look at it\n"
+"  digest-ms=N       primary: compare the machines every N milliseconds\n"
+"                    (default 500; 0: never)\n"
 "\n"
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
@@ -212,6 +220,18 @@ static void parse_node(QemuOpts *opts)
     ft_options.node = g_strdup(node);
 }
 
+static void parse_digest(QemuOpts *opts)
+{
+    uint64_t ms = qemu_opt_get_number(opts, "digest-ms", DIGEST_MS);
+
+    if (ms && (ms < DIGEST_MS_MIN || ms > DIGEST_MS_MAX)) {
+        error_report("digest-ms= is a number of milliseconds from %d to %d, "
+                     "or 0 for none", DIGEST_MS_MIN, DIGEST_MS_MAX);
+        exit(1);
+    }
+    ft_options.digest_ms = ms;
+}
+
 static void parse_pair(QemuOpts *opts)
 {
     refuse_replay_options(opts);
@@ -241,6 +261,7 @@ void ft_options_parse(const char *arg)
         exit(1);
     }
     parse_log(opts);
+    parse_digest(opts);
     if (!g_strcmp0(qemu_opt_get(opts, "role"), "replay")) {
         ft_options.replay = true;
         ft_options.role = FT_ROLE_BACKUP;

@@ -26,6 +26,7 @@ typedef struct FtOptions {
     bool show;                  /* the guest's characters are let out */
     uint64_t stop_position;     /* 0: at the log's end */
     uint64_t stop_instruction;
+    unsigned digest_ms;         /* 0: digests on demand only */
 } FtOptions;
 
 extern FtOptions ft_options;

@@ -9,7 +9,6 @@
 #include "qapi/qapi-events-ft.h"
 #include "qapi/type-helpers.h"
 #include "monitor/monitor.h"
-#include "system/replay.h"
 #include "replay/ft-stream.h"
 #include "digest.h"
 #include "driver.h"
@@ -199,73 +198,7 @@ void qmp_ft_stop(Error **errp)
     give_command(FT_EVENT_CMD_STOP, errp);
 }
 
-/* --- digests ------------------------------------------------------------- */
-
-static FtDigest *digest_now(char **cpu_text)
-{
-    FtDigest *digest = g_new0(FtDigest, 1);
-
-    *cpu_text = ft_digest_cpu_text();
-    digest->icount = replay_get_current_icount();
-    digest->cpu = ft_digest_bytes(*cpu_text, strlen(*cpu_text));
-    digest->ram = ft_digest_ram();
-    return digest;
-}
-
-/* What goes into the log: lines, so that the one that differs can be named. */
-static char *digest_lines(const FtDigest *digest, const char *cpu_text)
-{
-    return g_strdup_printf("instructions %" PRIu64 "\nmemory %s\n%s",
-                           digest->icount, digest->ram, cpu_text);
-}
-
-/* The first line of theirs that mine has not, as a message. */
-static char *first_difference(const char *mine, const char *theirs)
-{
-    g_auto(GStrv) a = g_strsplit(theirs, "\n", -1);
-    g_auto(GStrv) b = g_strsplit(mine, "\n", -1);
-    int i = 0;
-
-    while (a[i] && b[i] && !strcmp(a[i], b[i])) {
-        i++;
-    }
-    return g_strdup_printf("the backup diverged from its primary: primary "
-                           "'%s', backup '%s'", a[i] ?: "", b[i] ?: "");
-}
-
 FtDigest *qmp_x_ft_digest(Error **errp)
 {
-    FtDigest *digest;
-    g_autofree char *cpu_text = NULL, *lines = NULL;
-
-    if (!check_given(errp)) {
-        return NULL;
-    }
-    if (replay_mode != REPLAY_MODE_RECORD || !ft_stream_started()) {
-        error_setg(errp, "only a primary whose guest runs can be digested; "
-                   "give the command there");
-        return NULL;
-    }
-    digest = digest_now(&cpu_text);
-    lines = digest_lines(digest, cpu_text);
-    ft_stream_put_control(FT_CONTROL_DIGEST, lines, strlen(lines));
-    digest->position = ft_stream_flush();
-    return digest;
-}
-
-void ft_qmp_compare_digest(const char *text, size_t size)
-{
-    g_autofree char *cpu_text = NULL;
-    g_autoptr(FtDigest) digest = digest_now(&cpu_text);
-    g_autofree char *mine = digest_lines(digest, cpu_text);
-    g_autofree char *theirs = g_strndup(text, size);
-    bool equal = !strcmp(mine, theirs);
-
-    digest->position = ft_stream_executed();
-    qapi_event_send_ft_digest(digest, equal);
-    if (!equal) {
-        g_autofree char *why = first_difference(mine, theirs);
-
-        ft_driver_fail(why);
-    }
+    return check_given(errp) ? ft_digest_put(errp) : NULL;
 }

@@ -9,7 +9,5 @@
 #define FT_QMP_H
 
 void ft_qmp_init(const char *node);
-/* Backup: the primary's digest is text; compares this machine with it. */
-void ft_qmp_compare_digest(const char *text, size_t size);
 
 #endif

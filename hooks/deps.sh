@@ -15,7 +15,8 @@ export LC_ALL=C.UTF-8
 packages='build-essential ccache dpkg-dev debian-archive-keyring
 ca-certificates patch xz-utils pkg-config ninja-build flex bison
 python3 python3-venv python3-setuptools libglib2.0-dev libpixman-1-dev
-libfdt-dev libslirp-dev libiscsi-dev libgnutls28-dev zlib1g-dev'
+libfdt-dev libslirp-dev libiscsi-dev libgnutls28-dev zlib1g-dev
+libxxhash-dev'
 # Firmware of the machine.
 packages="$packages seabios qemu-system-data ipxe-qemu"
 # To make the demo's guest and networks, and to run the tests.

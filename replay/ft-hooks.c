@@ -188,8 +188,13 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
         *clock = replay_state.cached_clock[kind];
         return true;
     }
+    if (ft_stream.clocks_held) {
+        *clock = replay_state.cached_clock[kind];
+        return true;
+    }
     if (ft_stream_records()) {
         *clock += ft_time_offset(kind);
+        replay_state.cached_clock[kind] = *clock;
     }
     /* A migration's thread asks how long it takes, not what the guest sees. */
     return !replay_mutex_locked() && !current_cpu;

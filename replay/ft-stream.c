@@ -168,6 +168,16 @@ void ft_stream_put_control(FtControl code, const void *data, size_t size)
     fwrite(data, 1, size, replay_file);
 }
 
+bool ft_stream_writes_log(void)
+{
+    return ft_stream_records() && ft_stream.started && ft_stream.to_log;
+}
+
+void ft_stream_hold_clocks(bool hold)
+{
+    ft_stream.clocks_held = hold;
+}
+
 uint64_t ft_stream_output_position(void)
 {
     g_assert(replay_mutex_locked());

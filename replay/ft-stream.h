@@ -83,6 +83,13 @@ void ft_stream_reset_tlb(void);
 uint64_t ft_stream_flush(void);
 /* Appends a control entry at the current instruction; replay mutex. */
 void ft_stream_put_control(FtControl code, const void *data, size_t size);
+/* The guest runs and its log is written. */
+bool ft_stream_writes_log(void);
+/*
+ * Clocks show what the log has last, and reading them is not logged: for
+ * looking at the machine without changing its history.
+ */
+void ft_stream_hold_clocks(bool hold);
 /*
  * The position an output made now has to wait for; on a backup the same as
  * it was on the primary.  Replay mutex.  The primary's transaction is

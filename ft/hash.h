@@ -1,0 +1,23 @@
+/*
+ * Hashes: SHA-256 for what two machines are compared by when they meet, and a
+ * fast one for what they are compared by while they run.
+ *
+ * Thread: any; ft_hash_disk() in the main thread.
+ * Ownership: returned strings are the caller's (g_free).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FT_HASH_H
+#define FT_HASH_H
+
+#include "system/block-backend.h"
+
+/* XXH3; equal on every host. */
+uint64_t ft_hash64(const void *data, size_t size);
+/* SHA-256, in hexadecimal. */
+char *ft_hash_bytes(const void *data, size_t size);
+/* NULL and *errp when the file or the disk can't be read. */
+char *ft_hash_file(const char *path, Error **errp);
+char *ft_hash_disk(BlockBackend *blk, Error **errp);
+
+#endif
