@@ -115,6 +115,11 @@ static void state_changed(void *opaque, bool running, RunState state)
                           &byte, 1);
 }
 
+static void reset_done(void *opaque)
+{
+    ft_stream_reset_done();
+}
+
 static void end_grace_over(void *opaque)
 {
     if (!control.exit_allowed && !control.halted) {
@@ -152,6 +157,7 @@ void ft_control_init(FtRole role, bool start_paused)
                             "begin without it");
     }
     qemu_add_vm_change_state_handler(state_changed, NULL);
+    qemu_register_reset(reset_done, NULL);
 }
 
 /* Why not, or NULL. */

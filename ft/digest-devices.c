@@ -12,6 +12,7 @@
 #include "digest-parts.h"
 #include "ft.h"
 #include "hash.h"
+#include "system/replay.h"
 
 #define BUFFER_SIZE (256 * 1024)
 
@@ -61,6 +62,11 @@ static void section_end(void)
         section = &g_array_index(now.sections, FtDigestSection,
                                  now.sections->len - 1);
         section->hash = ft_hash64(now.buffer->data, now.buffer->usage);
+        if (getenv("FT_DUMP") && !strcmp(section->name, getenv("FT_DUMP"))) {
+            fprintf(stderr, "DUMP %lu ", (long)replay_get_current_icount());
+            for (int i = 0; i < now.buffer->usage; i++) fprintf(stderr, "%02x", now.buffer->data[i]);
+            fprintf(stderr, "\n");
+        }
         if (now.directory) {
             write_section(section);
         }

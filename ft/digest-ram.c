@@ -1,10 +1,12 @@
 /*
  * Digests: memory.
  *
- * What was written is known from the dirty bits that migration uses, which
- * are this file's own while no migration runs.  The set of pages written
- * between two instructions is the same on both sides, since both executed
- * the same stores and the same completions of devices.
+ * What may have been written is known from the dirty bits that migration uses,
+ * which are this file's own while no migration runs.  They say too much, and
+ * not the same on both sides: TCG's walk through the page tables marks them
+ * when it misses its TLB, which is no part of the guest's history.  So a
+ * hash is kept of each page, and a page counts as written when its hash is
+ * another one; that is the same on both sides.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -40,7 +42,8 @@ typedef struct Block {
 static struct {
     GArray *blocks;
     uint64_t pages;
-    unsigned long *written;     /* and not hashed yet */
+    uint64_t *hashes;           /* of each page, when it was last looked at */
+    unsigned long *written;     /* perhaps, since then */
     uint64_t next_written;
     uint64_t next_scrub;
 } ram;
@@ -62,6 +65,7 @@ static void find_blocks(void)
         ram.blocks = g_array_new(FALSE, FALSE, sizeof(Block));
         qemu_ram_foreach_block(add_block, NULL);
         ram.written = bitmap_new(ram.pages);
+        ram.hashes = g_new0(uint64_t, ram.pages);
     }
 }
 
@@ -107,15 +111,6 @@ static void take_all_dirty_bits(void)
     }
 }
 
-void ft_digest_ram_begin(void)
-{
-    find_blocks();
-    memory_global_dirty_log_start(GLOBAL_DIRTY_LIMIT, &error_abort);
-    take_all_dirty_bits();
-    bitmap_zero(ram.written, ram.pages);
-    ram.next_written = ram.next_scrub = 0;
-}
-
 static uint64_t hash_page(uint64_t page)
 {
     const Block *block = block_of(page);
@@ -125,6 +120,18 @@ static uint64_t hash_page(uint64_t page)
         ? ft_hash64(block->rb->host + at, PAGE_SIZE) : 0;
 }
 
+void ft_digest_ram_begin(void)
+{
+    find_blocks();
+    memory_global_dirty_log_start(GLOBAL_DIRTY_LIMIT, &error_abort);
+    take_all_dirty_bits();
+    bitmap_zero(ram.written, ram.pages);
+    for (uint64_t page = 0; page < ram.pages; page++) {
+        ram.hashes[page] = hash_page(page);
+    }
+    ram.next_written = ram.next_scrub = 0;
+}
+
 static void pages_init(FtDigestPages *p, size_t size)
 {
     memset(p, 0, sizeof(*p));
@@ -132,10 +139,10 @@ static void pages_init(FtDigestPages *p, size_t size)
     p->hashes = g_new(uint64_t, size);
 }
 
-static void pages_add(FtDigestPages *p, uint64_t page)
+static void pages_add(FtDigestPages *p, uint64_t page, uint64_t hash)
 {
     p->pages[p->count] = page;
-    p->hashes[p->count++] = hash_page(page);
+    p->hashes[p->count++] = hash;
 }
 
 /* A group's hash is of its pages' numbers and hashes. */
@@ -158,7 +165,7 @@ static void pages_group(FtDigestPages *p, uint32_t groups)
 
 static void hash_written(FtDigestPages *written)
 {
-    uint64_t page = ram.next_written;
+    uint64_t page = ram.next_written, hash;
     bool around = false;
 
     pages_init(written, FT_DIGEST_WRITTEN_MAX);
@@ -173,7 +180,12 @@ static void hash_written(FtDigestPages *written)
             continue;
         }
         clear_bit(page, ram.written);
-        pages_add(written, page++);
+        hash = hash_page(page);
+        if (hash != ram.hashes[page]) {
+            ram.hashes[page] = hash;
+            pages_add(written, page, hash);
+        }
+        page++;
     }
     ram.next_written = written->count < FT_DIGEST_WRITTEN_MAX ? 0 : page;
     pages_group(written, FT_DIGEST_GROUPS_MAX);
@@ -183,7 +195,7 @@ static void hash_scrub(FtDigestPages *scrub)
 {
     pages_init(scrub, FT_DIGEST_SCRUB_PAGES);
     while (scrub->count < MIN(FT_DIGEST_SCRUB_PAGES, ram.pages)) {
-        pages_add(scrub, ram.next_scrub);
+        pages_add(scrub, ram.next_scrub, hash_page(ram.next_scrub));
         ram.next_scrub = (ram.next_scrub + 1) % ram.pages;
     }
     pages_group(scrub, FT_DIGEST_SCRUB_GROUPS);

@@ -14,6 +14,7 @@
 #include "system/cpu-timers.h"
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
+#include "system/runstate.h"
 #include "ft-stream-internal.h"
 #include "ft-time.h"
 
@@ -41,9 +42,22 @@ static bool main_loop_entry(void)
     return false;
 }
 
+/*
+ * The vCPU is stopped for a reset: what its thread accounts for now, the
+ * other side may account for after the reset.
+ */
+static bool vcpu_is_held(void)
+{
+    return current_cpu && (first_cpu->stop || first_cpu->stopped) &&
+        runstate_is_running();
+}
+
 /* Called with the BQL, under which the main thread changes the engine. */
 bool ft_stream_hook_idle(void)
 {
+    if (ft_stream.active && vcpu_is_held()) {
+        return false;
+    }
     if (ft_stream_records()) {
         return replay_has_events();
     }
@@ -107,7 +121,9 @@ void ft_stream_hook_before_unlock(void)
         return;
     }
     if (ft_stream_records()) {
-        ft_stream_publish();
+        if (!ft_stream.resetting) {
+            ft_stream_publish();
+        }
         return;
     }
     qatomic_set(&ft_stream.icount, replay_state.current_icount);
@@ -154,7 +170,7 @@ bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
     if (!ft_stream.active) {
         return false;
     }
-    if (!ft_stream.started) {
+    if (!ft_stream.started || vcpu_is_held()) {
         *result = false;
         return true;
     }
@@ -175,7 +191,8 @@ bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
 
 bool ft_stream_hook_async_events(void)
 {
-    return ft_stream_records() && !replay_has_events();
+    return ft_stream.active &&
+        (vcpu_is_held() || (ft_stream_records() && !replay_has_events()));
 }
 
 bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
@@ -229,15 +246,32 @@ bool ft_stream_hook_random(void *buf, size_t len)
 
 /*
  * A reset that the backup's guest did not ask for was asked for on the
- * primary, by QMP.
+ * primary, by QMP.  The vCPU stands still before the log says that it is
+ * reset, so that none of what it does comes between; and what the devices
+ * read while they are reset is in the same transaction as the word that they
+ * are, although the mutex is given up on the way.
  */
 int ft_stream_hook_reset(int cause)
 {
-    if (ft_stream_plays() && cause == SHUTDOWN_CAUSE_NONE &&
-        !ft_stream.starved &&
-        replay_state.instruction_count == 0 && replay_state.data_kind ==
-        EVENT_CHECKPOINT + CHECKPOINT_RESET_REQUESTED) {
-        return SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET;
+    if (ft_stream_plays()) {
+        if (ft_stream.starved || replay_state.instruction_count ||
+            replay_state.data_kind !=
+            EVENT_CHECKPOINT + CHECKPOINT_RESET_REQUESTED) {
+            return cause;
+        }
+        if (cause == SHUTDOWN_CAUSE_NONE) {
+            cause = SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET;
+        }
     }
+    if (cause != SHUTDOWN_CAUSE_NONE && ft_stream.started &&
+        runstate_is_running()) {
+        pause_all_vcpus();
+    }
+    ft_stream.resetting = cause != SHUTDOWN_CAUSE_NONE && ft_stream_records();
     return cause;
+}
+
+void ft_stream_reset_done(void)
+{
+    ft_stream.resetting = false;
 }

@@ -22,6 +22,7 @@ typedef struct FtStream {
     bool flush_wanted;          /* primary: an output waits for this log */
     bool starved;               /* backup: the sentinel was fetched */
     bool clocks_held;
+    bool resetting;             /* primary: the transaction goes on */
     bool control_pending;       /* backup: a control entry is next */
     bool time_pending;          /* backup: a TIME entry is, for the vCPU */
     uint64_t read_position;     /* backup: the engine's next byte */

@@ -85,6 +85,8 @@ uint64_t ft_stream_flush(void);
 void ft_stream_put_control(FtControl code, const void *data, size_t size);
 /* The guest runs and its log is written. */
 bool ft_stream_writes_log(void);
+/* After each reset of the machine's devices. */
+void ft_stream_reset_done(void);
 /*
  * Clocks show what the log has last, and reading them is not logged: for
  * looking at the machine without changing its history.
