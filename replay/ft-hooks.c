@@ -200,21 +200,22 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
     if (!ft_stream.active) {
         return false;
     }
-    if (!ft_stream.started) {
-        /* 0, or what the state it begins from says */
-        *clock = replay_state.cached_clock[kind];
-        return true;
-    }
-    if (ft_stream.clocks_held) {
+    if (!ft_stream.started || ft_stream.clocks_held) {
+        /* what was logged last; 0, or what the state it begins from says */
         *clock = replay_state.cached_clock[kind];
         return true;
     }
     if (ft_stream_records()) {
         *clock += ft_time_offset(kind);
-        replay_state.cached_clock[kind] = *clock;
     }
     /* A migration's thread asks how long it takes, not what the guest sees. */
-    return !replay_mutex_locked() && !current_cpu;
+    if (!replay_mutex_locked() && !current_cpu) {
+        return true;
+    }
+    if (ft_stream_records()) {
+        replay_state.cached_clock[kind] = *clock;
+    }
+    return false;
 }
 
 /* The engine reads what the log has into a buffer of the caller's size. */
