@@ -12,6 +12,7 @@
 #include "qemu/option.h"
 #include "qemu/sockets.h"
 #include "ft.h"
+#include "devices.h"
 #include "options.h"
 
 /* A fault is found within a second, with time for it to be executed. */
@@ -70,7 +71,10 @@ static void print_help(void)
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
 "QMP commands query-ft, ft-failover and ft-stop, the event FT_STATE, and\n"
-"'info ft' on the human monitor.\n");
+"'info ft' on the human monitor.\n"
+"\n"
+"Machine pc, one vCPU, and these devices; others are refused:\n");
+    ft_devices_print();
 }
 
 G_NORETURN static void fail(const char *what)
