@@ -60,6 +60,7 @@ static const FtStreamOps stream_ops = {
     .control = ft_control_run,
     .appended = ft_driver_appended,
     .live = live,
+    .fetched = ft_offline_fetched,
     .fail = fail,
 };
 
