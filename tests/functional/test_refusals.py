@@ -81,6 +81,14 @@ FT = [
     ('primary,peer=127.0.0.1:1,lease=dir:x,color=red', "'color'"),
     ('backup,listen=127.0.0.1:1,lease=dir:x,new=on', 'for the primary'),
     ('backup,listen=192.0.2.1:1,lease=dir:x', 'Cannot assign'),
+    ('primary,peer=127.0.0.1:1,lease=dir:x,log=', 'the name of a file'),
+    ('primary,peer=127.0.0.1:1,lease=dir:x,show=on', 'show= is for replay'),
+    ('replay', 'needs log=FILE'),
+    ('replay,log=none.log', "log 'none.log': No such file"),
+    ('replay,log=d.raw', 'no log of a session'),
+    ('replay,log=x,peer=127.0.0.1:1', 'replay takes no peer='),
+    ('replay,log=x,lease=dir:x', 'replay takes no lease='),
+    ('replay,log=x,stop-position=1,stop-instruction=2', 'one of them'),
 ]
 
 
