@@ -9,6 +9,7 @@
 #include "qapi/qapi-types-ui.h"
 #include "ft-entry.h"
 #include "ft-stream.h"
+#include "ft-time.h"
 #include "replay-internal.h"
 
 /* Of bytes for a device, this many are shown. */
@@ -132,14 +133,19 @@ static void describe_async(GString *out, const uint8_t *data, size_t size)
     }
 }
 
+static void append_elapsed(GString *out, int64_t ns)
+{
+    g_string_append_printf(out, "elapsed %" PRId64 ".%09" PRId64 " s",
+                           ns / 1000000000, ABS(ns % 1000000000));
+}
+
 static void describe_clock(GString *out, const uint8_t *data)
 {
     int64_t ns = ldq_be_p(data + 1);
     g_autoptr(GDateTime) when = NULL;
 
     if (data[0] - EVENT_CLOCK != REPLAY_CLOCK_HOST) {
-        g_string_append_printf(out, "elapsed %" PRId64 ".%09" PRId64 " s",
-                               ns / 1000000000, ABS(ns % 1000000000));
+        append_elapsed(out, ns);
         return;
     }
     when = g_date_time_new_from_unix_utc(ns / 1000000000);
@@ -185,6 +191,8 @@ static const char *control_name(uint8_t code)
         return "DISK_RESULT";
     case FT_CONTROL_DIGEST:
         return "DIGEST";
+    case FT_CONTROL_TIME:
+        return "TIME";
     }
     return NULL;
 }
@@ -216,6 +224,12 @@ static void describe_control(GString *out, const uint8_t *data, size_t size)
                                    (uint64_t)ldq_be_p(payload),
                                    strerror(-(int)ldl_be_p(payload + 8)));
         }
+        break;
+    case FT_CONTROL_TIME:
+        g_string_append_printf(out, ", %" PRIu64 " us later; the primary's ",
+                               (uint64_t)ldq_be_p(payload) / 1000);
+        append_elapsed(out, ldq_be_p(payload +
+                                     offsetof(FtTimeEntry, elapsed)));
         break;
     default:
         g_string_append_printf(out, ", %zu bytes", size);
@@ -264,6 +278,12 @@ void ft_entry_describe(GString *out, const uint8_t *data, size_t size)
 
 bool ft_entry_clock(const uint8_t *data, unsigned *clock, int64_t *ns)
 {
+    if (data[0] == FT_CONTROL_TIME) {
+        *clock = REPLAY_CLOCK_VIRTUAL_RT;
+        *ns = ldq_be_p(data + FT_TIME_ENTRY_HEADER +
+                       offsetof(FtTimeEntry, elapsed));
+        return true;
+    }
     if (data[0] < EVENT_CLOCK || data[0] > EVENT_CLOCK_LAST) {
         return false;
     }
