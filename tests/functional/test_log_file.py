@@ -60,7 +60,7 @@ class LogFile(unittest.TestCase):
                 ends[node] = [int(n) for n in SUMMARY.search(said).groups()]
                 self.assertEqual(machine.serial(), '')
             for length, icount, entries, digests in ends.values():
-                self.assertEqual(digests, 2)
+                self.assertGreaterEqual(digests, 2)
                 self.assertGreaterEqual(length, digest['position'])
                 self.assertGreaterEqual(icount, digest['icount'])
                 self.assertGreater(entries, 2)
