@@ -23,6 +23,13 @@ SUMMARY = re.compile(r'replayed (\d+) bytes of log to its end: (\d+) '
                      r'instructions, (\d+) entries, (\d+) digests equal')
 
 
+def has_position(path, position):
+    """Whether a file, maybe still being written, has the log beyond it."""
+    done = subprocess.run([paths.ft_log(), 'print', '--from', str(position),
+                           path], text=True, capture_output=True, check=False)
+    return re.search(r'(?m)^ +\d+ +\d+  ', done.stdout)
+
+
 class LogFile(unittest.TestCase):
     def record(self, pair, count=60, digests=2):
         """Some history with digests in it; returns the last digest."""
@@ -33,6 +40,11 @@ class LogFile(unittest.TestCase):
         for number in range(digests):
             rom.wait_count(pair.primary, count * (number + 1) // digests)
             digest = pair.primary.qmp.command('x-ft-digest', timeout=20)
+        # The files have it soon, whatever becomes of the two.
+        for node in 'ab':
+            path = os.path.join(pair.directory, node, f'{node}.log')
+            wait_for(lambda: has_position(path, digest['position']), 20,
+                     f'the digest to be in {path}', pair.primary.process)
         return digest
 
     def kill(self, pair):
