@@ -1,12 +1,14 @@
 # The short names.  `make` alone prints them.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
-.PHONY: help all deps deps-quiet qemu check-fast check demo bench hooks-diff clean
+.PHONY: help all deps deps-quiet qemu check-fast check demo bench drift soak soak-report hooks-diff clean
 
 BUILD = build
 PYTHON = /usr/bin/python3
 CYCLES ?= 1
 ROUNDS ?= 3
+MINUTES ?= 10
+N ?= 20
 
 help:
 	@echo 'QEMU-FT: a virtual machine that survives the loss of its host.'
@@ -17,6 +19,9 @@ help:
 	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
 	@echo '  make check        every test'
 	@echo '  make bench        what protection costs: guest jobs with it and without'
+	@echo '  make drift        the guest'"'"'s clock against the host'"'"'s, MINUTES=10'
+	@echo '  make soak         lives of a guest, recorded and replayed, N=20; SEED=n'
+	@echo '  make soak-report  what all of them came to'
 	@echo '  make hooks-diff   what the fork inserts into QEMU, as a diff'
 	@echo '  make deps         install the Debian packages that are needed'
 	@echo '  make clean        remove $(BUILD); what was downloaded stays'
@@ -51,6 +56,19 @@ bench: qemu
 	@ROUNDS=$(ROUNDS) FT_BUILD=$(abspath $(BUILD)) \
 	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
 	$(PYTHON) tests/bench/run
+
+drift: qemu
+	@MINUTES=$(MINUTES) FT_BUILD=$(abspath $(BUILD)) \
+	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
+	$(PYTHON) tests/drift/run
+
+soak: qemu
+	@N=$(N) SEED=$(SEED) FT_BUILD=$(abspath $(BUILD)) \
+	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
+	$(PYTHON) tests/soak/run
+
+soak-report:
+	@$(PYTHON) tests/soak/run --report
 
 hooks-diff:
 	@$(PYTHON) configure --build-dir=$(BUILD) --again >/dev/null

@@ -28,7 +28,3 @@ bool ft_char_input_queued(Chardev *chr)
 void ft_char_input_arrived(Chardev *chr)
 {
 }
-
-void ft_disk_drain(void)
-{
-}

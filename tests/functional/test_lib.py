@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import socket
 import sys
+import time
 import threading
 import unittest
 
@@ -142,6 +143,22 @@ class RelayTest(unittest.TestCase):
         self.relay.udp.restore()
         udp.sendto(b'found', ('127.0.0.1', self.relay.port))
         self.assertEqual(self.udp_server.recv(100), b'found')
+
+    def test_throttle(self):
+        client, peer = self.connect()
+        self.relay.tcp.throttle(100_000)
+        begun = time.monotonic()
+        client.sendall(bytes(50_000))
+        self.read(peer, 50_000)
+        self.assertGreater(time.monotonic() - begun, 0.3)
+        self.relay.tcp.throttle(None)
+        client.sendall(bytes(1_000_000))
+        self.assertEqual(len(self.read(peer, 1_000_000)), 1_000_000)
+        self.relay.tcp.throttle(1)
+        client.sendall(b'late')
+        self.assert_silent(peer)
+        self.relay.tcp.throttle(None)
+        self.assertEqual(self.read(peer, 4), b'late')
 
     def test_target_that_is_not_there(self):
         self.server.close()

@@ -3,6 +3,8 @@
 Parameters for the guest's kernel command line (tests/guest/init):
   ft.job=redis   redis-server on port 6379, every write synchronous (default)
          idle    nothing; FT-GUEST READY on the serial line
+         soak    redis, and ft.size blocks (64) written again and again until
+                 the key soak:end is 1; then redis is shut down
          clock   READY, then "FT-GUEST CLOCK uptime" each ft.size seconds (1)
                  beside ft.load=idle, busy, mixed
          tick    READY, then "FT-GUEST TICK n" each ft.size seconds (1)

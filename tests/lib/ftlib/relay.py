@@ -7,6 +7,7 @@
     relay.tcp.cut()                     # as a dying host's kernel: RST
     relay.tcp.stall_before(frame_start(3), 'to-target')
     relay.tcp.flip('to-target')         # a bit of what comes next
+    relay.tcp.throttle(100_000)         # bytes a second to the target
     relay.close()
 
 Each half has a thread of its own.  stall() of TCP keeps what is under way
@@ -21,10 +22,12 @@ import selectors
 import socket
 import struct
 import threading
+import time
 
 from . import FtError, paths
 
 BUFFER = 256 * 1024
+THROTTLE_TICK_S = 0.01
 DIRECTIONS = {'both': {'to-target', 'to-client'},
               'to-target': {'to-target'}, 'to-client': {'to-client'}}
 
@@ -66,7 +69,7 @@ class _Half:
 
     def _run(self):
         while not self._ending:
-            for key, mask in self._selector.select():
+            for key, mask in self._selector.select(self._tick()):
                 if key.fd == self._wake_read:
                     self._take_orders()
                 elif key.fileobj.fileno() >= 0:
@@ -74,6 +77,9 @@ class _Half:
 
     def _serve(self, key, mask):
         raise NotImplementedError
+
+    def _tick(self):
+        """How long to wait for sockets; None: as long as it takes."""
 
     def _settle(self):
         """Applies self.stalled."""
@@ -128,6 +134,9 @@ class TcpRelay(_Half):
         self.bytes = {'to-target': 0, 'to-client': 0}
         self._marks = {}            # direction: bytes before which to stall
         self._flips = {}            # direction: bytes to let pass before it
+        self._rate = None           # bytes a second to the target
+        self._budget = 0            # what may pass until the next tick
+        self._ticked = 0.0
         self._listener = None
         self._listen()
         self._thread.start()
@@ -159,6 +168,27 @@ class TcpRelay(_Half):
         def order():
             self._flips[direction] = after
         self._do(order)
+
+    def throttle(self, bytes_per_s):
+        """Limits what goes to the target; None: no limit any more."""
+        def order():
+            self._rate, self._budget = bytes_per_s, 0
+            self._ticked = time.monotonic()
+            self._settle()
+        self._do(order)
+
+    def _tick(self):
+        if self._rate is None:
+            return None
+        passed = time.monotonic() - self._ticked
+        if passed >= THROTTLE_TICK_S:
+            self._ticked += passed
+            # What was not used is lost, but for a few ticks' worth.
+            self._budget = min(self._budget + self._rate * passed,
+                               self._rate * 5 * THROTTLE_TICK_S)
+            for link in list(self._links):
+                self._serve_link(link)
+        return THROTTLE_TICK_S
 
     def _end(self):
         for link in list(self._links):
@@ -208,7 +238,8 @@ class TcpRelay(_Half):
             if (pipe.direction not in self.stalled and not pipe.eof
                     and len(pipe.data) < BUFFER):
                 mask |= selectors.EVENT_READ
-            if back.direction not in self.stalled and back.data:
+            if (back.direction not in self.stalled and back.data
+                    and not self._is_throttled(back)):
                 mask |= selectors.EVENT_WRITE
             self._set_mask(pipe.source, mask, link)
 
@@ -232,8 +263,19 @@ class TcpRelay(_Half):
         del self._flips[pipe.direction]
         return data[:after] + bytes([data[after] ^ 0x10]) + data[after + 1:]
 
+    def _is_throttled(self, pipe):
+        return (self._rate is not None and pipe.direction == 'to-target'
+                and self._budget < 1)
+
     def _passable(self, pipe):
-        """How much of what waits may go on; stalls at a mark."""
+        """How much of what waits may go on."""
+        size = self._before_mark(pipe)
+        if self._rate is not None and pipe.direction == 'to-target':
+            size = min(size, int(self._budget))
+        return size
+
+    def _before_mark(self, pipe):
+        """Of what waits, what is before a mark; stalls at one."""
         mark = self._marks.get(pipe.direction)
         if not mark:
             return len(pipe.data)
@@ -263,6 +305,8 @@ class TcpRelay(_Half):
             while passable := self._passable(pipe):
                 sent = pipe.target.send(pipe.data[:passable])
                 self.bytes[pipe.direction] += sent
+                if pipe.direction == 'to-target':
+                    self._budget -= sent
                 del pipe.data[:sent]
         except BlockingIOError:
             pass

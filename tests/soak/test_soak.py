@@ -1,0 +1,64 @@
+#!/usr/bin/python3
+"""A few rounds of the soak, with seeds of their own each time.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import random
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+for folder in ('lib', 'bench'):
+    sys.path.insert(0, os.path.join(HERE, os.pardir, folder))
+
+import store  # noqa: E402
+from plan import make_plan  # noqa: E402
+from rounds import Round  # noqa: E402
+
+
+class Soak(unittest.TestCase):
+    def do_round(self, wanted):
+        """With a seed whose plan is of the wanted kind."""
+        draw = random.SystemRandom()
+        while not wanted(make_plan(seed := draw.randrange(1 << 32))):
+            pass
+        print(f'# seed {seed}: {", ".join(make_plan(seed)["loads"])}')
+        this = Round(seed, lambda text: None)
+        bundle, why = store.bundle(seed), 'see the test\'s output'
+        try:
+            row = this.run()
+            bundle = None
+        finally:
+            this.close(bundle, why)
+        print(f'# {row["outcome"]}, {row["instructions"] / 1e6:.0f} million '
+              f'instructions, {row["answers"]} answers, '
+              f'{row["record_s"]:.0f} + {row["replay_s"]:.0f} s')
+        self.assertGreater(row['digests'], 0)
+
+    def test_quiet(self):
+        self.do_round(lambda plan: plan['loads'] == ['none'])
+
+    def test_busy_host(self):
+        self.do_round(lambda plan: plan['hogs'] == 2
+                      and not plan['long_stop'])
+
+    def test_stops(self):
+        self.do_round(lambda plan: 'short stops' in plan['loads']
+                      and plan['hogs'] < 2 and not plan['long_stop'])
+
+    def test_long_stop(self):
+        self.do_round(lambda plan: plan['long_stop'] and plan['hogs'] < 2)
+
+
+class Plan(unittest.TestCase):
+    def test_a_seed_is_a_plan(self):
+        self.assertEqual(make_plan(7), make_plan(7))
+        self.assertNotEqual(make_plan(7), make_plan(8))
+
+
+if __name__ == '__main__':
+    unittest.main()
