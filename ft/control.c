@@ -28,6 +28,7 @@
 #include "gate.h"
 #include "limits.h"
 #include "qmp.h"
+#include "restart.h"
 #include "trace.h"
 
 static struct {
@@ -158,6 +159,7 @@ void ft_control_init(FtRole role, bool start_paused)
     }
     qemu_add_vm_change_state_handler(state_changed, NULL);
     qemu_register_reset(reset_done, NULL);
+    ft_restart_init();
 }
 
 /* Why not, or NULL. */

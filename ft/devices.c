@@ -18,6 +18,7 @@
 #include "qom/object.h"
 #include "system/kvm.h"
 #include "system/tcg.h"
+#include "device-list.h"
 #include "devices.h"
 
 typedef struct Walk {
@@ -53,29 +54,32 @@ bool ft_devices_foreach_property(FtPropertyFn *fn, void *opaque, Error **errp)
                                            &walk);
 }
 
-/* Types of devices, or patterns of them. */
-static const char *const protectable[] = {
-    /* the board */
-    "*-x86_64-cpu", "apic", "ioapic", "i440FX-pcihost", "i440FX", "PIIX3",
-    "PIIX4_PM", "i8257", "isa-pit", "isa-i8259", "mc146818rtc", "hpet",
-    "isa-pcspk", "i8042", "port92", "vmport", "vmmouse", "ps2-kbd",
-    "ps2-mouse", "fw_cfg_io", "smbus-eeprom", "VGA",
-    /* with no medium in them */
-    "piix3-ide", "ide-cd", "isa-fdc", "floppy", "isa-parallel",
-    /* what a guest works with */
-    "isa-serial", "serial", "isa-debugcon", "isa-debug-exit",
-    "virtio-blk-pci*", "virtio-blk-device",
-    "virtio-net-pci*", "virtio-net-device",
-};
-
-static bool is_protectable(const char *type)
+static bool row_has(const FtDeviceRow *row, const char *type)
 {
-    for (int i = 0; i < ARRAY_SIZE(protectable); i++) {
-        if (g_pattern_match_simple(protectable[i], type)) {
+    for (int i = 0; i < ARRAY_SIZE(row->types) && row->types[i]; i++) {
+        if (g_pattern_match_simple(row->types[i], type)) {
             return true;
         }
     }
     return false;
+}
+
+static bool is_protectable(const char *type)
+{
+    for (int i = 0; i < ARRAY_SIZE(ft_device_list); i++) {
+        if (row_has(&ft_device_list[i], type)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ft_devices_print(void)
+{
+    for (int i = 0; i < ARRAY_SIZE(ft_device_list); i++) {
+        printf("  %-14s %s\n", ft_device_list[i].name,
+               ft_device_list[i].what);
+    }
 }
 
 static const char *advice(const char *type)
@@ -110,20 +114,34 @@ static int check_child(Object *obj, void *opaque)
     return 1;
 }
 
+/*
+ * The host's clock goes through the log, but not what QEMU works out from
+ * the host's time or time zone while it starts.
+ */
 static bool check_rtc(Error **errp)
 {
     QemuOpts *rtc = qemu_find_opts_singleton("rtc");
-    const char *base = qemu_opt_get(rtc, "base");
-    const char *clock = qemu_opt_get(rtc, "clock");
+    const char *base = qemu_opt_get(rtc, "base") ?: "utc";
+    const char *clock = qemu_opt_get(rtc, "clock") ?: "host";
+    bool is_date = g_ascii_isdigit(*base);
 
-    if ((base && strcmp(base, "utc")) || (clock && strcmp(clock, "host")) ||
-        qemu_opt_get(rtc, "driftfix")) {
-        error_setg(errp, "-rtc with another base or clock, or driftfix, "
-                   "can't be protected; leave -rtc out (base=utc, "
-                   "clock=host)");
-        return false;
+    if (qemu_opt_get(rtc, "driftfix")) {
+        error_setg(errp, "-rtc driftfix= can't be protected; leave it out");
+    } else if (!strcmp(clock, "rt")) {
+        error_setg(errp, "-rtc clock=rt is in no log; use clock=host");
+    } else if (!strcmp(base, "localtime")) {
+        error_setg(errp, "-rtc base=localtime depends on each host's time "
+                   "zone; use base=utc");
+    } else if (is_date && strcmp(clock, "vm")) {
+        error_setg(errp, "-rtc base=%s would count from when each side was "
+                   "started; add clock=vm, or use base=utc", base);
+    } else if (!is_date && !strcmp(clock, "vm")) {
+        error_setg(errp, "-rtc clock=vm would begin at each host's time; add "
+                   "base=YYYY-MM-DDTHH:MM:SS, or use clock=host");
+    } else {
+        return true;
     }
-    return true;
+    return false;
 }
 
 static bool check_netdev(NetClientState *nc, Error **errp)

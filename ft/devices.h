@@ -20,4 +20,7 @@ bool ft_devices_foreach_property(FtPropertyFn *fn, void *opaque, Error **errp);
 /* False: *errp names what can't be protected and what to use instead. */
 bool ft_devices_check(Error **errp);
 
+/* For "-ft help": the devices that can be protected, one a line. */
+void ft_devices_print(void);
+
 #endif

@@ -6,30 +6,25 @@
  * is queued -> the engine logs, or finds in the log, the event -> the data
  * is copied to the guest and the request completes.
  *
- * While the node is drained (a device reset) the engine can't run events:
- * then all requests complete together, in the order of their ids, when the
- * last one's I/O is done.  Their events still go through the log, so that
- * both sides' queues stay the same, and find nothing to do.
+ * While the node is drained (a device reset, or a device that waits for a
+ * request it cancelled) the engine can't run events: then all requests
+ * complete together, in the order of their ids, when the last one's I/O is
+ * done.  Their events still go through the log, so that both sides' queues
+ * stay the same, and find nothing to do.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
-#include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "qemu/memalign.h"
 #include "qemu/module.h"
-#include "qobject/qdict.h"
 #include "block/block-io.h"
 #include "block/block_int.h"
 #include "block/coroutines.h"
-#include "hw/qdev-properties.h"
-#include "hw/qdev-properties-system.h"
-#include "system/block-backend.h"
 #include "system/replay.h"
 #include "replay/ft-stream.h"
-#include "devices.h"
 #include "disk.h"
-#include "options.h"
+#include "ft.h"
 
 typedef struct FtDiskRequest {
     uint64_t id;
@@ -50,8 +45,11 @@ typedef struct FtDisk {
     QTAILQ_HEAD(, FtDiskRequest) requests;      /* by id */
     CoQueue overlap;                            /* wait for an earlier one */
     int drained;
+    BlockDriverState *bs;
+    QTAILQ_ENTRY(FtDisk) next;
 } FtDisk;
 
+static QTAILQ_HEAD(, FtDisk) disks = QTAILQ_HEAD_INITIALIZER(disks);
 static uint64_t next_id;
 static GHashTable *results;     /* id -> -errno of the primary's disk */
 static FtDiskFailFn *fail_fn;
@@ -64,6 +62,12 @@ uint64_t ft_disk_next_request(void)
 void ft_disk_set_next_request(uint64_t id)
 {
     next_id = id;
+}
+
+void ft_disk_init(FtDiskFailFn *fail)
+{
+    fail_fn = fail;
+    results = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 }
 
 void ft_disk_set_result(uint64_t id, int ret)
@@ -127,6 +131,7 @@ static void complete_drained(FtDisk *disk)
         }
     }
     QTAILQ_FOREACH_SAFE(req, &disk->requests, next, tmp) {
+        request_settle_result(req);
         request_complete(req);
     }
 }
@@ -203,6 +208,8 @@ static int disk_open(BlockDriverState *bs, QDict *options, int flags,
 
     QTAILQ_INIT(&disk->requests);
     qemu_co_queue_init(&disk->overlap);
+    disk->bs = bs;
+    QTAILQ_INSERT_TAIL(&disks, disk, next);
     /*
      * The block layer above makes requests of its own for flags that are
      * not supported here; that must not depend on this host's storage.
@@ -210,6 +217,13 @@ static int disk_open(BlockDriverState *bs, QDict *options, int flags,
     bs->supported_write_flags = bs->supported_zero_flags =
         BDRV_REQ_WRITE_UNCHANGED;
     return bdrv_open_file_child(NULL, options, "file", bs, errp);
+}
+
+static void disk_close(BlockDriverState *bs)
+{
+    FtDisk *disk = bs->opaque;
+
+    QTAILQ_REMOVE(&disks, disk, next);
 }
 
 static int64_t coroutine_fn GRAPH_RDLOCK
@@ -329,12 +343,24 @@ static void disk_drain_end(BlockDriverState *bs)
     disk->drained--;
 }
 
+void ft_disk_drain(void)
+{
+    FtDisk *disk;
+
+    if (ft_stream_started()) {
+        QTAILQ_FOREACH(disk, &disks, next) {
+            bdrv_drain(disk->bs);
+        }
+    }
+}
+
 static BlockDriver bdrv_ft_disk_guard = {
     .format_name = "ft-disk-guard",
     .instance_size = sizeof(FtDisk),
     .is_filter = true,
 
     .bdrv_open = disk_open,
+    .bdrv_close = disk_close,
     .bdrv_child_perm = bdrv_default_perms,
     .bdrv_refresh_limits = disk_refresh_limits,
     .bdrv_co_getlength = disk_co_getlength,
@@ -353,80 +379,3 @@ static void register_driver(void)
 }
 
 block_init(register_driver);
-
-typedef struct Foreach {
-    FtDiskFn *fn;
-    void *opaque;
-} Foreach;
-
-static bool visit_property(DeviceState *dev, const Property *prop,
-                           void *opaque, Error **errp)
-{
-    Foreach *f = opaque;
-    BlockBackend **blk;
-
-    if (prop->info != &qdev_prop_drive &&
-        prop->info != &qdev_prop_drive_iothread) {
-        return true;
-    }
-    blk = object_field_prop_ptr(OBJECT(dev), prop);
-    if (!*blk || !blk_bs(*blk)) {
-        return true;
-    }
-    return f->fn(dev, *blk, f->opaque, errp);
-}
-
-bool ft_disk_foreach(FtDiskFn *fn, void *opaque, Error **errp)
-{
-    Foreach f = { fn, opaque };
-
-    return ft_devices_foreach_property(visit_property, &f, errp);
-}
-
-static bool check_disk(DeviceState *dev, BlockBackend *blk, Error **errp)
-{
-    const char *type = object_get_typename(OBJECT(dev));
-
-    if (strcmp(type, "virtio-blk-device")) {
-        error_setg(errp, "a medium in device '%s' can't be protected; use "
-                   "virtio-blk (-drive if=virtio,...)", type);
-        return false;
-    }
-    if (bdrv_get_flags(blk_bs(blk)) & BDRV_O_TEMPORARY &&
-        !ft_options.replay) {
-        error_setg(errp, "disk '%s' has snapshot=on: what the guest writes "
-                   "would be gone at the next start; leave it out",
-                   blk_name(blk));
-        return false;
-    }
-    return true;
-}
-
-static bool guard_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
-                       Error **errp)
-{
-    int *count = opaque;
-    BlockDriverState *bs = blk_bs(blk);
-    g_autofree char *name = g_strdup_printf("ft-disk-guard-%d", (*count)++);
-    QDict *options;
-
-    if (!check_disk(dev, blk, errp)) {
-        return false;
-    }
-    options = qdict_new();
-    qdict_put_str(options, "driver", "ft-disk-guard");
-    qdict_put_str(options, "node-name", name);
-    qdict_put_str(options, "file", bdrv_get_node_name(bs));
-    bs = bdrv_insert_node(bs, options, bdrv_get_flags(bs), errp);
-    bdrv_unref(bs);             /* the disk's device has a reference now */
-    return bs;
-}
-
-bool ft_disk_guard_all(FtDiskFailFn *fail, Error **errp)
-{
-    int count = 0;
-
-    fail_fn = fail;
-    results = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    return ft_disk_foreach(guard_disk, &count, errp);
-}

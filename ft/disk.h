@@ -12,22 +12,14 @@
 #ifndef FT_DISK_H
 #define FT_DISK_H
 
-#include "hw/qdev-core.h"
-#include "system/block-backend.h"
-
 /* Called when this side's disk failed and the primary's did not. */
 typedef void FtDiskFailFn(const char *why);
 
-/* Puts the guard above every disk.  False: *errp names one that can't be. */
-bool ft_disk_guard_all(FtDiskFailFn *fail, Error **errp);
+void ft_disk_init(FtDiskFailFn *fail);
 /* Backup: the primary's request id failed with ret (-errno). */
 void ft_disk_set_result(uint64_t id, int ret);
 /* Requests are numbered alike on both sides, also from a state on. */
 uint64_t ft_disk_next_request(void);
 void ft_disk_set_next_request(uint64_t id);
-/* The disks, for the identity of the pair: called for each. */
-typedef bool FtDiskFn(DeviceState *dev, BlockBackend *blk, void *opaque,
-                      Error **errp);
-bool ft_disk_foreach(FtDiskFn *fn, void *opaque, Error **errp);
 
 #endif

@@ -24,6 +24,7 @@
 #include "devices.h"
 #include "digest.h"
 #include "disk.h"
+#include "disks.h"
 #include "driver.h"
 #include "ft.h"
 #include "gate.h"
@@ -36,6 +37,7 @@
 #include "offline.h"
 #include "options.h"
 #include "qmp.h"
+#include "settings.h"
 
 /* 2 ns an instruction: faster than TCG, so that no guest has to wait. */
 #define DEFAULT_ICOUNT "shift=1"
@@ -58,6 +60,7 @@ static const FtStreamOps stream_ops = {
     .control = ft_control_run,
     .appended = ft_driver_appended,
     .live = live,
+    .fetched = ft_offline_fetched,
     .fail = fail,
 };
 
@@ -121,8 +124,9 @@ static void machine_done(Notifier *notifier, void *opaque)
     g_autofree char *node = NULL;
     Error *err = NULL;
 
-    if (!ft_devices_check(&err) || !ft_char_guard_all(&err) ||
-        !ft_net_guard_all(&err) || !ft_disk_guard_all(ft_driver_fail, &err) ||
+    if (!ft_devices_check(&err) || !ft_settings_check(&err) ||
+        !ft_char_guard_all(&err) ||
+        !ft_net_guard_all(&err) || !ft_disks_guard(&err) ||
         !open_ways(&err)) {
         error_reportf_err(err, "-ft: ");
         exit(1);
@@ -171,12 +175,10 @@ QemuOpts *ft_setup(QemuOpts *icount)
     }
     start_paused = !autostart;
     autostart = 0;
-    /* A notification that another thread handles is in no log. */
-    object_register_sugar_prop("virtio-pci", "ioeventfd", "off", true);
-    /* Its reset waits for the vCPU, which waits for the replay mutex. */
-    object_register_sugar_prop("apic-common", "vapic", "off", true);
+    ft_settings_for_devices();
     ft_driver_init();
     ft_gate_init();
+    ft_disk_init(ft_driver_fail);
     ft_jobs_init();
     ft_stream_setup(ft_options.role == FT_ROLE_BACKUP, &ft_driver_log,
                     &stream_ops);

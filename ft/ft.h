@@ -15,6 +15,7 @@ typedef struct Monitor Monitor;
 struct QemuOpts;
 struct QEMUFile;
 struct HMPCommand;
+struct Object;
 
 /* -ft ARG.  Exits on help and on errors. */
 void ft_options_parse(const char *arg);
@@ -23,6 +24,8 @@ void ft_options_parse(const char *arg);
  * use.  Without -ft those it was given.
  */
 struct QemuOpts *ft_setup(struct QemuOpts *icount);
+/* The user's machine options were applied; -ft's own follow. */
+void ft_settings_for_machine(struct Object *machine);
 
 /* Each gets what was requested and returns what to act on now. */
 int ft_control_reset(int cause);
@@ -35,6 +38,16 @@ bool ft_control_hmp_refused(Monitor *mon, const struct HMPCommand *cmd);
 /* A section of the devices' state begins; true: it is not wanted. */
 bool ft_digest_section(struct QEMUFile *f, const char *name,
                        uint32_t instance);
+/*
+ * The machine goes on, and a device has work to do.  True: fn is called
+ * before the guest executes an instruction.
+ */
+bool ft_restart_later(void (*fn)(void *opaque), void *opaque);
+/*
+ * A device waits for a request that it cancelled: every disk's requests
+ * complete now.
+ */
+void ft_disk_drain(void);
 
 /* Any thread with the replay mutex.  True: the bytes were taken. */
 bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);

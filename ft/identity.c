@@ -5,6 +5,8 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/config-file.h"
+#include "qemu/option.h"
 #include "qemu/seqlock.h"
 #include "qemu/units.h"
 #include "block/block_int.h"
@@ -21,8 +23,8 @@
 #include "system/cpu-timers-internal.h"
 #include "devices.h"
 #include "digest-parts.h"
+#include "disks.h"
 #include "hash.h"
-#include "disk.h"
 #include "identity.h"
 #include "options.h"
 #include "wire.h"
@@ -246,12 +248,15 @@ static void add_machine(GPtrArray *lines)
         "max-fw-size", "max-ram-below-4g", "default-bus-bypass-iommu",
     };
     MachineState *machine = MACHINE(qdev_get_machine());
+    QemuOpts *rtc = qemu_find_opts_singleton("rtc");
 
     add(lines, "machine.type=%s", MACHINE_GET_CLASS(machine)->name);
     add(lines, "machine.ram=%" PRIu64 "M", machine->ram_size / MiB);
     add(lines, "machine.ram.maximum=%" PRIu64 "M", machine->maxram_size / MiB);
     add(lines, "machine.vcpus=%u", machine->smp.cpus);
     add(lines, "machine.icount-shift=%d", timers_state.icount_time_shift);
+    add(lines, "machine.rtc.base=%s", qemu_opt_get(rtc, "base") ?: "utc");
+    add(lines, "machine.rtc.clock=%s", qemu_opt_get(rtc, "clock") ?: "host");
     for (int i = 0; i < ARRAY_SIZE(names); i++) {
         g_autofree char *value = NULL;
 
@@ -289,7 +294,7 @@ char *ft_identity_make(Error **errp)
     add(lines, "boot.append=%s", machine->kernel_cmdline ?: "");
     if (!add_boot_file(lines, "kernel", machine->kernel_filename, errp) ||
         !add_boot_file(lines, "initrd", machine->initrd_filename, errp) ||
-        !ft_disk_foreach(add_disk, lines, errp)) {
+        !ft_disks_foreach(add_disk, lines, errp)) {
         return NULL;
     }
     g_ptr_array_sort(lines, compare_lines);
@@ -321,7 +326,7 @@ char *ft_identity_node(void)
     if (ft_options.node) {
         return g_strdup(ft_options.node);
     }
-    ft_disk_foreach(find_disk, &disk, NULL);
+    ft_disks_foreach(find_disk, &disk, NULL);
     node = g_strdup_printf("%s:%s", g_get_host_name(), disk ?:
                            (ft_options.role == FT_ROLE_PRIMARY ? "primary"
                                                                : "backup"));

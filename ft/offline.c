@@ -14,6 +14,7 @@
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/units.h"
+#include "hw/core/cpu.h"
 #include "system/runstate.h"
 #include "replay/ft-entry.h"
 #include "replay/ft-stream.h"
@@ -46,6 +47,7 @@ static struct {
     gint64 seen_us;
     gint64 begun_us;
 
+    FILE *pc_file;              /* replay mutex */
     uint64_t shutdown_position; /* atomic: of the last shutdown, plus one */
 
     QemuMutex lock;
@@ -320,7 +322,30 @@ static void *replay_thread(void *opaque)
     return NULL;
 }
 
+void ft_offline_fetched(uint64_t position)
+{
+    if (offline.pc_file && first_cpu) {
+        fprintf(offline.pc_file, "%" PRIu64 " %" PRIx64 "\n", position,
+                (uint64_t)CPU_GET_CLASS(first_cpu)->get_pc(first_cpu));
+    }
+}
+
 /* --- main thread --------------------------------------------------------- */
+
+/* The process's end closes it. */
+static bool open_pc_file(Error **errp)
+{
+    if (ft_options.pc_path) {
+        offline.pc_file = fopen(ft_options.pc_path, "we");
+        if (!offline.pc_file) {
+            error_setg_errno(errp, errno, "file of program counters '%s'",
+                             ft_options.pc_path);
+            return false;
+        }
+        fprintf(offline.pc_file, "# ft-pc 1\n");
+    }
+    return true;
+}
 
 bool ft_offline_setup(const char *path, Error **errp)
 {
@@ -332,7 +357,7 @@ bool ft_offline_setup(const char *path, Error **errp)
         error_setg(errp, "%s", why);
         return false;
     }
-    return true;
+    return open_pc_file(errp);
 }
 
 /* A replay's netdev may be of another type: nothing goes through it. */

@@ -26,4 +26,7 @@ void ft_offline_status(FtDriverStatus *status);
 void ft_offline_end(void);
 void ft_offline_fail(const char *why);
 
+/* The stream's callback: the guest's program counter is written (pc=FILE). */
+void ft_offline_fetched(uint64_t position);
+
 #endif

@@ -12,6 +12,7 @@
 #include "qemu/option.h"
 #include "qemu/sockets.h"
 #include "ft.h"
+#include "devices.h"
 #include "options.h"
 
 /* A fault is found within a second, with time for it to be executed. */
@@ -33,6 +34,7 @@ static QemuOptsList ft_opts = {
         { .name = "new", .type = QEMU_OPT_BOOL },
         { .name = "node", .type = QEMU_OPT_STRING },
         { .name = "log", .type = QEMU_OPT_STRING },
+        { .name = "pc", .type = QEMU_OPT_STRING },
         { .name = "show", .type = QEMU_OPT_BOOL },
         { .name = "stop-position", .type = QEMU_OPT_NUMBER },
         { .name = "stop-instruction", .type = QEMU_OPT_NUMBER },
@@ -50,7 +52,8 @@ static void print_help(void)
 "\n"
 "  -ft primary,peer=HOST:PORT,lease=URI[,new=on][,node=NAME][,log=FILE]\n"
 "  -ft backup,listen=HOST:PORT,lease=URI[,node=NAME][,log=FILE]\n"
-"  -ft replay,log=FILE[,show=on][,stop-position=N][,stop-instruction=N]\n"
+"  -ft replay,log=FILE[,show=on][,pc=FILE][,stop-position=N]\n"
+"      [,stop-instruction=N]\n"
 "\n"
 "  peer=HOST:PORT    the backup's address (TCP for the log, UDP heartbeats)\n"
 "  listen=HOST:PORT  where the backup waits for its primary\n"
@@ -62,6 +65,8 @@ static void print_help(void)
 "  log=FILE          the session's log is written to FILE too; with replay:\n"
 "                    the log to execute, on disks as they were at its start\n"
 "  show=on           replay only: the guest's serial output is let out\n"
+"  pc=FILE           replay only: write where the guest was at each entry,\n"
+"                    for ft-log\n"
 "  stop-position=N, stop-instruction=N\n"
 "                    replay only: stop the machine there, for a look at it\n"
 "  digest-ms=N       primary: compare the machines every N milliseconds\n"
@@ -70,7 +75,10 @@ static void print_help(void)
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
 "QMP commands query-ft, ft-failover and ft-stop, the event FT_STATE, and\n"
-"'info ft' on the human monitor.\n");
+"'info ft' on the human monitor.\n"
+"\n"
+"Machine pc, one vCPU, and these devices; others are refused:\n");
+    ft_devices_print();
 }
 
 G_NORETURN static void fail(const char *what)
@@ -97,6 +105,7 @@ static void parse_replay(QemuOpts *opts)
     if (!ft_options.log_path) {
         fail("replay needs log=FILE, a log that -ft primary or backup wrote");
     }
+    ft_options.pc_path = g_strdup(qemu_opt_get(opts, "pc"));
     ft_options.show = qemu_opt_get_bool(opts, "show", false);
     ft_options.stop_position = qemu_opt_get_number(opts, "stop-position", 0);
     ft_options.stop_instruction = qemu_opt_get_number(opts,
@@ -111,7 +120,7 @@ static void parse_replay(QemuOpts *opts)
 static void refuse_replay_options(QemuOpts *opts)
 {
     static const char *const replay_only[] = {
-        "show", "stop-position", "stop-instruction",
+        "pc", "show", "stop-position", "stop-instruction",
     };
 
     for (int i = 0; i < ARRAY_SIZE(replay_only); i++) {

@@ -24,6 +24,7 @@ typedef struct FtOptions {
     /* -ft replay: a backup (role) whose log comes from a file. */
     bool replay;
     bool show;                  /* the guest's characters are let out */
+    char *pc_path;              /* the guest's program counters go there */
     uint64_t stop_position;     /* 0: at the log's end */
     uint64_t stop_instruction;
     unsigned digest_ms;         /* 0: digests on demand only */

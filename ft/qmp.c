@@ -16,6 +16,7 @@
 #include "log-sink.h"
 #include "options.h"
 #include "qmp.h"
+#include "settings.h"
 
 static char *node_name;
 
@@ -121,6 +122,7 @@ FtInfo *qmp_query_ft(Error **errp)
         info->role = FT_INFO_ROLE_REPLAY;
         info->state = FT_INFO_STATE_REPLAYING;
     }
+    info->settings = ft_settings_list();
     return info;
 }
 
@@ -163,6 +165,9 @@ static HumanReadableText *info_ft(Error **errp)
         g_string_append_printf(buf, "log file: %s, %" PRIu64 " bytes, %s\n",
                                i->log_file->path, i->log_file->bytes,
                                i->log_file->text);
+    }
+    for (strList *l = i->settings; l; l = l->next) {
+        g_string_append_printf(buf, "set by -ft: %s\n", l->value);
     }
     return human_readable_text_from_str(buf);
 }

@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 from upstream import cache_directory    # noqa: E402
 
 # What a user runs; the rest of upstream's targets only on demand.
-PROGRAMS = ['qemu-system-x86_64', 'qemu-img', 'qemu-io']
+PROGRAMS = ['qemu-system-x86_64', 'qemu-img', 'qemu-io', 'ft-log']
 PROGRESS_S = 10
 JOBS = os.environ.get('JOBS') or str(len(os.sched_getaffinity(0)))
 

@@ -21,7 +21,7 @@ libxxhash-dev'
 packages="$packages seabios qemu-system-data ipxe-qemu"
 # To make the demo's guest and networks, and to run the tests.
 packages="$packages git cpio iproute2 e2fsprogs procps util-linux
-faketime"
+faketime man-db"
 
 # QEMU 10.0 asks for meson 1.5; Debian 12 has 1.0.
 meson_packages='meson python3-pycotap'

@@ -151,6 +151,7 @@ def _start(pair, mode):
 def _measure_jobs(mode, progress):
     results = {}
     with Pair(append='ft.job=all') as pair:
+        pair.log = None
         progress('boots for the fixed jobs')
         _start(pair, mode)
         meter = Meter(pair, mode)
@@ -187,6 +188,7 @@ def _redis_figures(acks, since, until):
 def _measure_redis(mode, progress):
     results = {}
     with Pair(append='ft.job=redis') as pair:
+        pair.log = None
         progress('boots for redis')
         began = _start(pair, mode)
         meter = Meter(pair, mode)

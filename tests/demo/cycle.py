@@ -41,6 +41,7 @@ class Cycle:
         shutil.rmtree(self.directory, ignore_errors=True)
         self._pair = Pair(append='ft.job=redis', directory=self.directory,
                           template=self._template)
+        self._pair.log = None
         if self._options.power:
             self._link = Relay(self._pair.listen_port)
             self._pair.peer_port = self._link.port

@@ -27,9 +27,13 @@ MACHINES = [
     ('-M q35', 'q35', '-M pc'),
     ('-M microvm', 'microvm', '-M pc'),
     ('-accel kvm', 'kvm'),
-    ('-rtc base=localtime', '-rtc', 'leave -rtc out'),
-    ('-rtc base=2020-01-01', '-rtc', 'leave -rtc out'),
-    ('-rtc clock=vm', '-rtc', 'leave -rtc out'),
+    ('-rtc base=localtime', 'base=localtime', 'base=utc'),
+    ('-rtc base=2020-01-01', 'base=2020-01-01', 'clock=vm'),
+    ('-rtc clock=vm', 'clock=vm', 'clock=host'),
+    ('-rtc clock=rt,base=2020-01-01', 'clock=rt', 'clock=host'),
+    ('-rtc driftfix=slew', 'driftfix', 'leave it out'),
+    ('-global PIIX4_PM.disable_s3=0', 'disable_s3=0', 'leave it out'),
+    ('-global apic-common.vapic=on', 'kvmvapic', 'leave it out'),
     ('-icount auto', '-icount', 'shift=NUMBER'),
     ('-icount shift=3,sleep=off', '-icount', 'shift=NUMBER'),
     ('-icount shift=3,rr=record,rrfile=x', '-icount', 'shift=NUMBER'),
@@ -38,7 +42,9 @@ MACHINES = [
 DEVICES = [
     ('-device e1000,romfile=', 'e1000', 'virtio-net-pci'),
     ('-device rtl8139,romfile=', 'rtl8139', 'virtio-net-pci'),
-    ('-drive if=ide,file=d.raw,format=raw', 'ide-hd', 'virtio-blk-pci'),
+    ('-drive if=floppy,file=d.raw,format=raw', 'floppy', 'virtio-blk'),
+    ('-drive if=ide,file=d.raw,format=raw,bps=9000', 'bps=', 'leave it out'),
+    ('-device isa-debug-exit', 'isa-debug-exit', 'leave it out'),
     ('-usb', 'piix3-usb-uhci', 'leave it out'),
     ('-device qemu-xhci', 'qemu-xhci', 'leave it out'),
     ('-device virtio-scsi-pci', 'virtio-scsi-pci', 'virtio-blk-pci'),
@@ -75,6 +81,14 @@ FT = [
     ('primary,peer=127.0.0.1:1,lease=dir:x,color=red', "'color'"),
     ('backup,listen=127.0.0.1:1,lease=dir:x,new=on', 'for the primary'),
     ('backup,listen=192.0.2.1:1,lease=dir:x', 'Cannot assign'),
+    ('primary,peer=127.0.0.1:1,lease=dir:x,log=', 'the name of a file'),
+    ('primary,peer=127.0.0.1:1,lease=dir:x,show=on', 'show= is for replay'),
+    ('replay', 'needs log=FILE'),
+    ('replay,log=none.log', "log 'none.log': No such file"),
+    ('replay,log=d.raw', 'no log of a session'),
+    ('replay,log=x,peer=127.0.0.1:1', 'replay takes no peer='),
+    ('replay,log=x,lease=dir:x', 'replay takes no lease='),
+    ('replay,log=x,stop-position=1,stop-instruction=2', 'one of them'),
 ]
 
 
@@ -215,7 +229,7 @@ class Differing(unittest.TestCase):
                 *pair.options, '-cpu', 'qemu64,-sse3'])
 
     def test_board(self):
-        for words in (['-global', 'PIIX4_PM.disable_s3=1'],
+        for words in (['-global', 'PIIX4_PM.disable_s4=1'],
                       ['-boot', 'menu=on'],
                       ['-fw_cfg', 'name=opt/test,string=x'],
                       ['-smbios', 'type=1,serial=x']):

@@ -27,6 +27,9 @@ from packages import Apt, PackageError, say, unpack  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 META = 'linux-image-cloud-amd64'
 MODULES = ['virtio_pci', 'virtio_blk', 'virtio_net', 'ext4']
+# Loaded when the kernel's parameter ft.load names them.
+MORE_MODULES = ['ata_piix', 'sd_mod', 'sr_mod', 'virtio_scsi', 'virtio_rng',
+                'virtio_console', 'serio_raw', 'virtio_balloon']
 PROGRAMS = ['usr/bin/redis-server', 'usr/bin/redis-cli']
 LIBRARY_DIRS = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib64',
                 'usr/lib64']
@@ -135,6 +138,22 @@ def add_programs(archive, root):
                  0o755)
 
 
+def add_modules(archive, modules):
+    """Those loaded at the start, and those that a test asks for."""
+    def add_list(path, names):
+        order = modules.load_order(names)
+        files.update((f'{name}.ko', data) for name, data in order)
+        archive.file(path, ''.join(f'{name}.ko\n'
+                                   for name, _ in order).encode())
+
+    files = {}
+    add_list('etc/modules', MODULES)
+    for name in MORE_MODULES:
+        add_list(f'etc/modules-{name}', [name])
+    for name, data in files.items():
+        archive.file(f'lib/modules/{name}', data)
+
+
 def make_initramfs(root):
     archive = Archive()
     for name in ('dev', 'proc', 'sys', 'data', 'tmp', 'etc', 'lib/modules'):
@@ -146,11 +165,8 @@ def make_initramfs(root):
                                  f'{root}/usr/bin/busybox')
                if os.path.exists(path)]
     archive.file('bin/busybox', read(busybox[0]), 0o755)
-    modules = Modules(root).load_order(MODULES)
-    for name, data in modules:
-        archive.file(f'lib/modules/{name}.ko', data)
-    archive.file('etc/modules',
-                 ''.join(f'{name}.ko\n' for name, _ in modules).encode())
+    archive.file('work', read(os.path.join(HERE, 'work')), 0o755)
+    add_modules(archive, Modules(root))
     add_programs(archive, root)
     return archive.bytes()
 

@@ -32,6 +32,7 @@ enum {
     SIM_MS = 1000,
     SIM_FAULTS_MS = 4000,       /* faults begin and end in here */
     SIM_END_MS = 11000,         /* the bound of invariant 7, after them */
+    SIM_PROTECT_MS = 3000,      /* and from a call of a new backup to a pair */
     SIM_NODES = 3,              /* "a" and "b", and a stranger "c" */
     SIM_ENTRY = 16,             /* bytes of a log entry of the toy machine */
     SIM_BUFFER = 128 * SIM_ENTRY,
@@ -192,6 +193,7 @@ typedef struct Sim {
 
     GHashTable *live;           /* generation -> node and life that were live */
     gboolean operator;          /* whoever runs alone gets a new backup */
+    gint64 attempt_at;          /* the last one */
     gboolean quiet;             /* the faults are over */
     gboolean ended;             /* a person or the VM ended it */
     guint pairs;                /* that were made */

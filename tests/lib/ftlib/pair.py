@@ -7,7 +7,7 @@
 Directory of a pair:
     lease/          the lease (dir:)
     switch, switch.log, ft-switch.err
-    a/, b/          one a side: disk.raw, serial.log, qmp, qemu.err
+    a/, b/          one a side: disk.raw, serial.log, qmp, qemu.err, ft.log
 Both QEMUs run in their own directory, with the very same options but -ft.
 
 SPDX-License-Identifier: GPL-2.0-or-later
@@ -18,6 +18,7 @@ import os
 import shlex
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 
@@ -26,6 +27,7 @@ from .process import Process, wait_for
 from .qmp import Qmp, QmpClosed
 
 ENDED = ('ended', 'halted')
+LAST_ENTRIES = 15                # of a log, shown when a test fails
 
 
 class Machine:
@@ -137,6 +139,7 @@ class Pair:
         self.directory = directory or tempfile.mkdtemp(
             prefix='ft-pair-', dir=paths.scratch_dir())
         self.keep = False           # the directory, also when all went well
+        self.log = 'ft.log'         # each side's file of the log; None: none
         self.redis_port = paths.free_port()
         self.listen_port = paths.free_port()
         self.peer_port = peer_port or self.listen_port
@@ -184,16 +187,21 @@ class Pair:
         self.primary = self._start('a', None)
         return self.primary
 
+    def _log_option(self, extra):
+        return f',log={self.log}' if self.log and ',log=' not in extra else ''
+
     def start_backup(self, extra='', prefix=()):
         self.backup = self._start(
             'b', f'backup,listen={self.listen_host}:{self.listen_port},'
-            f'lease=dir:{self.lease},node=b{extra}', prefix)
+            f'lease=dir:{self.lease},node=b{extra}{self._log_option(extra)}',
+            prefix)
         return self.backup
 
     def start_primary(self, extra=',new=on', prefix=()):
         self.primary = self._start(
             'a', f'primary,peer={self.peer_host}:{self.peer_port},'
-            f'lease=dir:{self.lease},node=a{extra}', prefix)
+            f'lease=dir:{self.lease},node=a{extra}{self._log_option(extra)}',
+            prefix)
         return self.primary
 
     def start_replay(self, log, extra=''):
@@ -223,11 +231,23 @@ class Pair:
         self.close()
         if not self._own_directory:
             return
+        if kind:
+            self._show_logs()
         if kind or self.keep:
             print(f'files of this pair are kept in {self._keep()}',
                   file=sys.stderr)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _show_logs(self):
+        """The last entries of each side's log: what a failure began with."""
+        for machine in self.machines:
+            path = os.path.join(machine.directory, self.log or '')
+            if os.path.isfile(path):
+                done = subprocess.run(
+                    [paths.ft_log(), 'print', '--last', str(LAST_ENTRIES),
+                     path], text=True, capture_output=True, check=False)
+                print(done.stdout + done.stderr, file=sys.stderr)
 
     def _keep(self):
         """Where a person finds them: not in memory, and without disks."""

@@ -54,6 +54,10 @@ def ft_switch():
     return _find('FT_SWITCH', 'ft-switch')
 
 
+def ft_log():
+    return _find('FT_LOG', 'ft-log')
+
+
 def scratch_dir():
     """For short-lived disks: memory, so that no test waits for this host's."""
     memory = '/dev/shm'
