@@ -20,6 +20,8 @@
 #include "qapi/qapi-commands-migration.h"
 #include "qemu/guest-random.h"
 #include "block/block.h"
+#include "exec/cputlb.h"
+#include "hw/core/cpu.h"
 #include "migration/client-options.h"
 #include "migration/misc.h"
 #include "migration/vmstate.h"
@@ -137,6 +139,25 @@ void ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp)
 }
 
 /* --- hooks ---------------------------------------------------------------- */
+
+static void flush_tlb(CPUState *cpu, run_on_cpu_data data)
+{
+    tlb_flush(cpu);
+}
+
+/*
+ * From here on each write to memory has to be noticed again.  A write that
+ * the vCPU began before has to land before the migration thread reads that
+ * memory; and upstream resets the TLB only where it met a page that was not
+ * marked already, so one that waits to be sent would be written unnoticed.
+ * Who holds the replay mutex has the vCPU stand still, or is no migration.
+ */
+void ft_state_hook_synced(void)
+{
+    if (ft_stream_active() && !replay_mutex_locked()) {
+        run_on_cpu(first_cpu, flush_tlb, RUN_ON_CPU_NULL);
+    }
+}
 
 void ft_state_hook_lock(void)
 {

@@ -29,6 +29,7 @@ void ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp);
 uint64_t ft_state_id(void);
 
 /* Hooks. */
+void ft_state_hook_synced(void);    /* the dirty bitmap was taken; BQL */
 void ft_state_hook_lock(void);      /* before the BQL is taken */
 void ft_state_hook_unlock(void);    /* beside giving it up */
 void ft_state_hook_stopped(void);   /* the vCPU stands, nothing is saved */
