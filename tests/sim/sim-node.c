@@ -81,7 +81,9 @@ static void drain_done(Sim *sim, SimNode *node)
 
 static void replay_some(Sim *sim, SimNode *node)
 {
-    guint entries = sim_between(sim, 1, 8);
+    /* One that follows and is not paired yet has much to catch up with. */
+    guint most = node->state == FT_STATE_PAIRING ? 32 : 8;
+    guint entries = sim_between(sim, 1, most);
 
     while (entries-- && node->loaded &&
            executed_bytes(node) + SIM_ENTRY <= node->committed) {
