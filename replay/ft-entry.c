@@ -143,6 +143,16 @@ static ssize_t clock_length(const uint8_t *data, size_t size, const char **why)
     return 9;
 }
 
+static bool time_is_possible(const uint8_t *data)
+{
+    return ldq_be_p(data + offsetof(FtTimeEntry, step)) <=
+               FT_TIME_STEP_MAX_NS &&
+           ldq_be_p(data + offsetof(FtTimeEntry, elapsed)) <=
+               FT_TIME_CLOCK_MAX_NS &&
+           ldq_be_p(data + offsetof(FtTimeEntry, host)) <=
+               FT_TIME_CLOCK_MAX_NS;
+}
+
 static ssize_t control_length(const uint8_t *data, size_t size,
                               const char **why)
 {
@@ -170,7 +180,7 @@ static ssize_t control_length(const uint8_t *data, size_t size,
         break;
     case FT_CONTROL_TIME:
         good = payload == sizeof(FtTimeEntry) &&
-            ft_time_is_possible(data + FT_TIME_ENTRY_HEADER);
+            time_is_possible(data + FT_TIME_ENTRY_HEADER);
         break;
     }
     if (!good) {

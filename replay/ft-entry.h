@@ -34,4 +34,10 @@ uint32_t ft_entry_instructions(const uint8_t *data);
 /* The same entry with fewer. */
 void ft_entry_set_instructions(uint8_t *data, uint32_t count);
 
+/* Appends what the entry says, one line without its kind. */
+void ft_entry_describe(GString *out, const uint8_t *data, size_t size);
+/* True: it reads a clock, one of FT_ENTRY_CLOCKS, which shows ns. */
+bool ft_entry_clock(const uint8_t *data, unsigned *clock, int64_t *ns);
+#define FT_ENTRY_CLOCKS 2
+
 #endif

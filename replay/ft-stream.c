@@ -292,6 +292,7 @@ bool ft_stream_hook_fetch(void)
     while (!ft_stream.control_pending && ft_stream_log_has_more()) {
         uint8_t next = next_code();
 
+        ft_stream.ops.fetched(ft_stream.read_position);
         if (next < FT_CONTROL_FIRST || next == FT_CONTROL_TIME) {
             ft_log_trim(ft_stream.log, ft_stream.read_position);
             ft_stream.starved = false;

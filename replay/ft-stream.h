@@ -55,10 +55,17 @@ typedef void FtStreamLiveFn(void);
  */
 typedef void FtStreamFailFn(const char *why);
 
+/*
+ * Backup: the engine comes to the entry at position, at the instruction where
+ * it applies.  Replay mutex; the vCPU's thread or the main thread.
+ */
+typedef void FtStreamFetchedFn(uint64_t position);
+
 typedef struct FtStreamOps {
     FtStreamControlFn *control;
     FtStreamNotifyFn *appended;     /* primary: a transaction is in the log */
     FtStreamLiveFn *live;
+    FtStreamFetchedFn *fetched;
     FtStreamFailFn *fail;
 } FtStreamOps;
 

@@ -144,16 +144,6 @@ void ft_time_step(void)
     }
 }
 
-bool ft_time_is_possible(const uint8_t *data)
-{
-    return ldq_be_p(data + offsetof(FtTimeEntry, step)) <=
-               FT_TIME_STEP_MAX_NS &&
-           ldq_be_p(data + offsetof(FtTimeEntry, elapsed)) <=
-               FT_TIME_CLOCK_MAX_NS &&
-           ldq_be_p(data + offsetof(FtTimeEntry, host)) <=
-               FT_TIME_CLOCK_MAX_NS;
-}
-
 void ft_time_apply(const uint8_t *data)
 {
     advance(ldq_be_p(data + offsetof(FtTimeEntry, step)));

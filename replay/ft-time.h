@@ -33,9 +33,7 @@ QEMU_BUILD_BUG_ON(sizeof(FtTimeEntry) != 24);
  * the backup if the log says so here.  vCPU thread, replay mutex and BQL.
  */
 void ft_time_step(void);
-/* May a primary have made this payload of a TIME entry? */
-bool ft_time_is_possible(const uint8_t *data);
-/* Its step. */
+/* The step of a TIME entry's payload. */
 void ft_time_apply(const uint8_t *data);
 /* The vCPU waits a little if it is ahead; its thread, no lock held. */
 void ft_time_wait(void);
