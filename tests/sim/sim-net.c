@@ -93,6 +93,7 @@ void sim_net_connect_arrives(Sim *sim, SimNode *node)
     }
     busy = peer->state != FT_STATE_LISTENING;
     channel = g_new0(SimChannel, 1);
+    channel->boot = -1;
     channel->node[0] = node->index;
     channel->node[1] = busy ? -1 : peer->index;
     channel->open[0] = TRUE;

@@ -142,20 +142,28 @@ static void stream_to(SimNode *node, const SimNode *peer)
     node->held = peer->loaded ? peer->base : 0;
 }
 
+static SimChannel *channel_of(Sim *sim, const SimNode *node)
+{
+    return node->channel < 0 ? NULL
+           : g_ptr_array_index(sim->channels, node->channel);
+}
+
 static void log_begin(Sim *sim, SimNode *node)
 {
     g_byte_array_set_size(node->log, 0);
     if (node->role == FT_ROLE_PRIMARY) {
         new_boot(sim, node);
+        if (channel_of(sim, node)) {
+            channel_of(sim, node)->boot = node->boot;
+        }
         stream_to(node, &sim->nodes[node->peer]);
     }
 }
 
 static void start_guest(Sim *sim, SimNode *node)
 {
-    if (node->boot < 0 && node->state == FT_STATE_PROTECTED &&
-        sim->nodes[node->peer].boot >= 0) {
-        node->boot = sim->nodes[node->peer].boot;
+    if (node->boot < 0 && node->state == FT_STATE_PROTECTED) {
+        node->boot = channel_of(sim, node)->boot;
     } else if (node->boot < 0) {
         new_boot(sim, node);
     }

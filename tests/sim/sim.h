@@ -117,6 +117,7 @@ typedef struct SimPipe {
 } SimPipe;
 
 typedef struct SimChannel {
+    gint boot;                  /* whose log begins; -1: none yet */
     gint8 node[2];              /* [0] connected to [1]; -1: nobody there */
     gboolean open[2];
     SimPipe to[2];
