@@ -2,8 +2,8 @@
  * HELLO: who is there, and is it the same VM?
  *
  * The payload is text, a line "key=value" each: "node", what the core itself
- * needs the same ("vm.uuid", "vm.disks", "state"), then the driver's identity lines.
- * All but "node" have to be equal, and the nodes have to differ.
+ * needs the same ("vm.uuid", "vm.disks", "state"), then the driver's identity
+ * lines.  All but "node" have to be equal, and the nodes have to differ.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -422,7 +422,8 @@ const FtAction *ft_core_event(FtCore *core, const FtEvent *event, guint *count)
     g_assert(event->type != FT_EVENT_START || core->state == FT_STATE_INIT);
     if (core->state == FT_STATE_INIT) {
         before_start(core, event);
-    } else if (core->state != FT_STATE_HALTED && core->state != FT_STATE_ENDED) {
+    } else if (core->state != FT_STATE_HALTED &&
+               core->state != FT_STATE_ENDED) {
         dispatch(core, event);
     }
     *count = core->actions->len;

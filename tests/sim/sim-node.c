@@ -1,10 +1,5 @@
 /*
- * A process: the driver of a core, and a toy machine.
- *
- * The machine's state is a hash chain: each log entry is an input that
- * nothing determines, and the state after it follows from the state before
- * and that input.  Some states are outputs: determined by the state, as a
- * real machine's are.
+ * A process: the driver of a core.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,119 +7,9 @@
 
 #include "sim.h"
 
-static guint64 mix(guint64 a, guint64 b)
-{
-    guint64 z = (a ^ b) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 29)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
-    return (z ^ (z >> 32)) | 1;
-}
-
 guint64 sim_node_key(const SimNode *node)
 {
     return node->life * SIM_NODES + node->index + 1;
-}
-
-static guint64 executed_bytes(const SimNode *node)
-{
-    return (guint64)node->chain->len * SIM_ENTRY;
-}
-
-static void execute_entry(SimNode *node, const guint8 *entry)
-{
-    guint64 before = 0, input[2];
-
-    memcpy(input, entry, SIM_ENTRY);
-    if (node->chain->len) {
-        before = g_array_index(node->chain, guint64, node->chain->len - 1);
-    }
-    before = mix(mix(before, input[0]), input[1]);
-    g_array_append_val(node->chain, before);
-}
-
-/* A transaction of a running machine: entries are made and executed. */
-static void run_transaction(Sim *sim, SimNode *node)
-{
-    guint entries = sim_between(sim, 1, 4);
-
-    if (!node->ungated &&
-        node->base + node->log->len >= node->released + SIM_BUFFER) {
-        return;                         /* its log buffer is full: stalled */
-    }
-    while (entries--) {
-        guint64 input[2] = { g_rand_int(sim->rand), g_rand_int(sim->rand) };
-
-        g_byte_array_append(node->log, (guint8 *)input, SIM_ENTRY);
-        execute_entry(node, (guint8 *)input);
-    }
-    g_hash_table_add(sim_boot_of(sim, node)->ends,
-                     GSIZE_TO_POINTER(executed_bytes(node)));
-    sim_node_event(sim, node, &(FtEvent) {
-        .type = FT_EVENT_APPENDED, .position = node->log->len });
-    if (node->ungated && node->alive) {
-        sim_later(sim, 1, SIM_EMIT, node, FT_POSITION_ALL, 0, NULL);
-    }
-}
-
-static void drain_done(Sim *sim, SimNode *node)
-{
-    guint64 to = node->drain_to;
-
-    if (sim->mutation == SIM_MUTATION_SKIP_DRAIN) {
-        to = 0;
-    }
-    if (executed_bytes(node) >= to / SIM_ENTRY * SIM_ENTRY || !node->loaded) {
-        node->draining = FALSE;
-        sim_node_event(sim, node, &(FtEvent) { .type = FT_EVENT_DRAINED });
-    }
-}
-
-static void replay_some(Sim *sim, SimNode *node)
-{
-    /* One that follows and is not paired yet has much to catch up with. */
-    guint most = node->state == FT_STATE_PAIRING ? 32 : 8;
-    guint entries = sim_between(sim, 1, most);
-
-    while (entries-- && node->loaded &&
-           executed_bytes(node) + SIM_ENTRY <= node->committed) {
-        guint8 *entry = node->log->data + executed_bytes(node) - node->base;
-
-        if (sim->mutation == SIM_MUTATION_UNLOGGED_INPUT &&
-            sim_chance(sim, 1)) {
-            entry[0]++;
-        }
-        execute_entry(node, entry);
-    }
-    if (node->draining) {
-        drain_done(sim, node);
-    }
-}
-
-static void execute(Sim *sim, SimNode *node)
-{
-    if (!node->guest || node->off) {
-        return;
-    }
-    sim_later(sim, sim_between(sim, 5 * SIM_MS, 70 * SIM_MS), SIM_EXECUTE,
-              node, 0, 0, NULL);
-    if (node->role == FT_ROLE_PRIMARY) {
-        run_transaction(sim, node);
-    } else {
-        replay_some(sim, node);
-    }
-}
-
-static void emit(Sim *sim, SimNode *node, guint64 position)
-{
-    while (node->guest && node->emit_next < node->chain->len &&
-           ((guint64)node->emit_next + 1) * SIM_ENTRY <= position) {
-        guint64 state = g_array_index(node->chain, guint64, node->emit_next);
-
-        if (sim_is_output(state)) {
-            sim_check_emit(sim, node, node->emit_next);
-        }
-        node->emit_next++;
-    }
 }
 
 /* Actions. */
@@ -172,18 +57,10 @@ static void start_guest(Sim *sim, SimNode *node)
     sim_later(sim, SIM_MS, SIM_EXECUTE, node, 0, 0, NULL);
 }
 
-/* The position in its log up to which outputs have left. */
-static guint64 left_position(const SimNode *node)
-{
-    guint64 left = (guint64)node->emit_next * SIM_ENTRY;
-
-    return left > node->base ? left - node->base : 0;
-}
-
 /* How far outputs are behind a position: for the backup's gate. */
 static guint32 held_before(const SimNode *node, guint64 position)
 {
-    return position - MIN(left_position(node), position);
+    return position - MIN(sim_machine_left(node), position);
 }
 
 /* Outputs wait from now on.  Those that left before have left. */
@@ -193,7 +70,7 @@ static void hold(Sim *sim, SimNode *node, guint64 position)
         node->ungated = FALSE;
     }
     node->released = node->base + position;
-    position = left_position(node);
+    position = sim_machine_left(node);
     if (sim->mutation == SIM_MUTATION_PAIR_BEHIND) {
         position = 0;
     }
@@ -243,7 +120,7 @@ static void commit(Sim *sim, SimNode *node, guint64 position)
     g_assert(position >= node->committed);
     node->committed = position;
     if (sim->mutation == SIM_MUTATION_ACK_ON_HEADER) {
-        position = executed_bytes(node);
+        position = sim_machine_executed(node);
     }
     if (primary->partner == sim_node_key(node)) {
         primary->held = MAX(primary->held, position);
@@ -328,7 +205,7 @@ static void process_ends(Sim *sim, SimNode *node, FtActionType how)
     }
     if (how == FT_ACTION_EXIT && node->state == FT_STATE_ENDED &&
         node->ungated) {
-        emit(sim, node, FT_POSITION_ALL);
+        sim_machine_emit(sim, node, FT_POSITION_ALL);
     }
     if (how == FT_ACTION_EXIT && node->boot >= 0) {
         sim_check_exit(sim, node);
@@ -417,7 +294,7 @@ static void tell_executed(Sim *sim, SimNode *node)
 {
     sim_node_event(sim, node, &(FtEvent) {
         .type = FT_EVENT_EXECUTED,
-        .position = MAX(executed_bytes(node), node->base) - node->base,
+        .position = MAX(sim_machine_executed(node), node->base) - node->base,
         .icount = node->chain->len });
 }
 
@@ -483,10 +360,10 @@ void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
         lease_answer(sim, node, event->data);
         break;
     case SIM_EXECUTE:
-        execute(sim, node);
+        sim_machine_execute(sim, node);
         break;
     case SIM_EMIT:
-        emit(sim, node, node->ungated ? FT_POSITION_ALL
+        sim_machine_emit(sim, node, node->ungated ? FT_POSITION_ALL
                         : event->a == FT_POSITION_ALL ? node->released
                                                       : event->a);
         break;

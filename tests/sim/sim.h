@@ -7,7 +7,8 @@
  *
  * ft-sim.c      command line; runs seeds
  * sim-world.c   the queue of what happens next; faults; a run
- * sim-node.c    a process: driver of a core, with a toy machine
+ * sim-node.c    a process: driver of a core
+ * sim-machine.c the toy machine that it drives
  * sim-state.c   a running machine's state goes to a new backup
  * sim-net.c     channels and datagrams
  * sim-lease.c   storage
@@ -252,6 +253,13 @@ void sim_net_reset_all(Sim *sim);
 void sim_net_heartbeat(Sim *sim, SimNode *node, const FtHeartbeat *heartbeat);
 void sim_net_datagram(Sim *sim, SimNode *node, const guint8 *datagram);
 void sim_net_free(Sim *sim);
+
+/* sim-machine.c: positions in bytes from power-on, but for _left */
+guint64 sim_machine_executed(const SimNode *node);
+void sim_machine_execute(Sim *sim, SimNode *node);
+void sim_machine_emit(Sim *sim, SimNode *node, guint64 position);
+/* The position in its log up to which outputs have left. */
+guint64 sim_machine_left(const SimNode *node);
 
 /* sim-state.c */
 void sim_state_operator(Sim *sim);

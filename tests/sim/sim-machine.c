@@ -1,0 +1,132 @@
+/*
+ * The toy machine.
+ *
+ * Its state is a hash chain: each log entry is an input that nothing
+ * determines, and the state after it follows from the state before and that
+ * input.  Some states are outputs: determined by the state, as a real
+ * machine's are.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "sim.h"
+
+static guint64 mix(guint64 a, guint64 b)
+{
+    guint64 z = (a ^ b) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 29)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
+    return (z ^ (z >> 32)) | 1;
+}
+
+guint64 sim_machine_executed(const SimNode *node)
+{
+    return (guint64)node->chain->len * SIM_ENTRY;
+}
+
+static void execute_entry(SimNode *node, const guint8 *entry)
+{
+    guint64 before = 0, input[2];
+
+    memcpy(input, entry, SIM_ENTRY);
+    if (node->chain->len) {
+        before = g_array_index(node->chain, guint64, node->chain->len - 1);
+    }
+    before = mix(mix(before, input[0]), input[1]);
+    g_array_append_val(node->chain, before);
+}
+
+/* A transaction of a running machine: entries are made and executed. */
+static void run_transaction(Sim *sim, SimNode *node)
+{
+    guint entries = sim_between(sim, 1, 4);
+
+    if (!node->ungated &&
+        node->base + node->log->len >= node->released + SIM_BUFFER) {
+        return;                         /* its log buffer is full: stalled */
+    }
+    while (entries--) {
+        guint64 input[2] = { g_rand_int(sim->rand), g_rand_int(sim->rand) };
+
+        g_byte_array_append(node->log, (guint8 *)input, SIM_ENTRY);
+        execute_entry(node, (guint8 *)input);
+    }
+    g_hash_table_add(sim_boot_of(sim, node)->ends,
+                     GSIZE_TO_POINTER(sim_machine_executed(node)));
+    sim_node_event(sim, node, &(FtEvent) {
+        .type = FT_EVENT_APPENDED, .position = node->log->len });
+    if (node->ungated && node->alive) {
+        sim_later(sim, 1, SIM_EMIT, node, FT_POSITION_ALL, 0, NULL);
+    }
+}
+
+static void drain_done(Sim *sim, SimNode *node)
+{
+    guint64 to = node->drain_to;
+
+    if (sim->mutation == SIM_MUTATION_SKIP_DRAIN) {
+        to = 0;
+    }
+    if (sim_machine_executed(node) >= to / SIM_ENTRY * SIM_ENTRY ||
+        !node->loaded) {
+        node->draining = FALSE;
+        sim_node_event(sim, node, &(FtEvent) { .type = FT_EVENT_DRAINED });
+    }
+}
+
+static void replay_some(Sim *sim, SimNode *node)
+{
+    /* One that follows and is not paired yet has much to catch up with. */
+    guint most = node->state == FT_STATE_PAIRING ? 32 : 8;
+    guint entries = sim_between(sim, 1, most);
+
+    while (entries-- && node->loaded &&
+           sim_machine_executed(node) + SIM_ENTRY <= node->committed) {
+        guint8 *entry = node->log->data +
+                        (sim_machine_executed(node) - node->base);
+
+        if (sim->mutation == SIM_MUTATION_UNLOGGED_INPUT &&
+            sim_chance(sim, 1)) {
+            entry[0]++;
+        }
+        execute_entry(node, entry);
+    }
+    if (node->draining) {
+        drain_done(sim, node);
+    }
+}
+
+void sim_machine_execute(Sim *sim, SimNode *node)
+{
+    if (!node->guest || node->off) {
+        return;
+    }
+    sim_later(sim, sim_between(sim, 5 * SIM_MS, 70 * SIM_MS), SIM_EXECUTE,
+              node, 0, 0, NULL);
+    if (node->role == FT_ROLE_PRIMARY) {
+        run_transaction(sim, node);
+    } else {
+        replay_some(sim, node);
+    }
+}
+
+void sim_machine_emit(Sim *sim, SimNode *node, guint64 position)
+{
+    while (node->guest && node->emit_next < node->chain->len &&
+           ((guint64)node->emit_next + 1) * SIM_ENTRY <= position) {
+        guint64 state = g_array_index(node->chain, guint64, node->emit_next);
+
+        if (sim_is_output(state)) {
+            sim_check_emit(sim, node, node->emit_next);
+        }
+        node->emit_next++;
+    }
+}
+
+guint64 sim_machine_left(const SimNode *node)
+{
+    guint64 left = (guint64)node->emit_next * SIM_ENTRY;
+
+    return left > node->base ? left - node->base : 0;
+}
