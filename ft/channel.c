@@ -5,6 +5,8 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/clone-visitor.h"
+#include "qapi/qapi-visit-sockets.h"
 #include "qemu/error-report.h"
 #include "qemu/sockets.h"
 #include "qemu/units.h"
@@ -32,24 +34,26 @@ static struct {
     /* Heartbeats. */
     int udp;
     GIOChannel *udp_channel;
+    GSource *udp_source;
     struct sockaddr_storage udp_peer;   /* backup: who sent the last one */
     socklen_t udp_peer_len;
 } ch = { .udp = -1 };
 
 /* --- heartbeats --------------------------------------------------------- */
 
-static bool udp_open(const InetSocketAddress *inet, bool listens, Error **errp)
+static int udp_open(const InetSocketAddress *inet, bool listens, Error **errp)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_DGRAM,
                               .ai_flags = listens ? AI_PASSIVE : 0 };
     struct addrinfo *list, *ai;
+    int udp = -1;
     int ret = getaddrinfo(*inet->host ? inet->host : NULL, inet->port, &hints,
                           &list);
 
     if (ret) {
         error_setg(errp, "address '%s:%s': %s", inet->host, inet->port,
                    gai_strerror(ret));
-        return false;
+        return -1;
     }
     for (ai = list; ai; ai = ai->ai_next) {
         int fd = qemu_socket(ai->ai_family, SOCK_DGRAM, 0);
@@ -59,20 +63,20 @@ static bool udp_open(const InetSocketAddress *inet, bool listens, Error **errp)
         }
         if (!(listens ? bind(fd, ai->ai_addr, ai->ai_addrlen)
                       : connect(fd, ai->ai_addr, ai->ai_addrlen))) {
-            ch.udp = fd;
+            udp = fd;
             break;
         }
         ret = errno;
         close(fd);
     }
     freeaddrinfo(list);
-    if (ch.udp < 0) {
+    if (udp < 0) {
         error_setg_errno(errp, ret, "heartbeats (UDP) at '%s:%s'", inet->host,
                          inet->port);
-        return false;
+        return -1;
     }
-    qemu_socket_set_nonblock(ch.udp);
-    return true;
+    qemu_socket_set_nonblock(udp);
+    return udp;
 }
 
 static gboolean udp_readable(GIOChannel *source, GIOCondition condition,
@@ -361,23 +365,70 @@ bool ft_channel_setup(SocketAddress *address, bool listens, Error **errp)
             return false;
         }
     }
-    return udp_open(&address->u.inet, listens, errp);
+    ch.udp = udp_open(&address->u.inet, listens, errp);
+    return ch.udp >= 0;
+}
+
+static void watch_heartbeats(void)
+{
+    ch.udp_channel = g_io_channel_unix_new(ch.udp);
+    ch.udp_source = g_io_create_watch(ch.udp_channel, G_IO_IN);
+    g_source_set_callback(ch.udp_source,
+                          (GSourceFunc)(void (*)(void))udp_readable, NULL,
+                          NULL);
+    g_source_attach(ch.udp_source, ch.context);
 }
 
 void ft_channel_start(GMainContext *context, const FtChannelOps *ops)
 {
-    GSource *source;
-
     ch.context = context;
     ch.ops = ops;
     if (ch.listener) {
         qio_net_listener_set_client_func_full(ch.listener, accepted, NULL,
                                               NULL, context);
     }
-    ch.udp_channel = g_io_channel_unix_new(ch.udp);
-    source = g_io_create_watch(ch.udp_channel, G_IO_IN);
-    g_source_set_callback(source, (GSourceFunc)(void (*)(void))udp_readable,
-                          NULL, NULL);
-    g_source_attach(source, context);
-    g_source_unref(source);
+    watch_heartbeats();
+}
+
+struct FtChannelPeer {
+    SocketAddress *address;
+    int udp;
+};
+
+FtChannelPeer *ft_channel_peer_new(SocketAddress *address, Error **errp)
+{
+    FtChannelPeer *peer;
+    int udp = udp_open(&address->u.inet, false, errp);
+
+    if (udp < 0) {
+        return NULL;
+    }
+    peer = g_new(FtChannelPeer, 1);
+    *peer = (FtChannelPeer) { QAPI_CLONE(SocketAddress, address), udp };
+    return peer;
+}
+
+void ft_channel_peer_free(FtChannelPeer *peer)
+{
+    if (peer) {
+        close(peer->udp);
+        qapi_free_SocketAddress(peer->address);
+        g_free(peer);
+    }
+}
+
+void ft_channel_set_peer(FtChannelPeer *peer)
+{
+    if (ch.listener) {
+        qio_net_listener_disconnect(ch.listener);
+        g_clear_pointer(&ch.listener, object_unref);
+    }
+    drop_source(&ch.udp_source);
+    g_io_channel_unref(ch.udp_channel);
+    close(ch.udp);
+    ch.listens = false;
+    ch.udp = peer->udp;
+    ch.address = peer->address;
+    g_free(peer);
+    watch_heartbeats();
 }

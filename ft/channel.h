@@ -2,7 +2,7 @@
  * The way to the peer: the log channel (TCP) and the heartbeats (UDP).
  *
  * Purpose: frames and datagrams in and out; knows nothing of the protocol.
- * Thread: the driver's I/O thread only, but for ft_channel_listen.
+ * Thread: the driver's I/O thread only, unless said otherwise.
  * Ownership: data given to the callbacks is the channel's.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -33,6 +33,16 @@ typedef struct FtChannelOps {
 bool ft_channel_setup(SocketAddress *address, bool listen, Error **errp);
 /* I/O thread: begins to work in its context. */
 void ft_channel_start(GMainContext *context, const FtChannelOps *ops);
+
+/*
+ * A peer to connect to from now on, whoever connected to whom before.  Main
+ * thread: resolves and opens.  NULL: *errp.
+ */
+typedef struct FtChannelPeer FtChannelPeer;
+FtChannelPeer *ft_channel_peer_new(SocketAddress *address, Error **errp);
+void ft_channel_peer_free(FtChannelPeer *peer);
+/* I/O thread, no channel is open.  Takes peer. */
+void ft_channel_set_peer(FtChannelPeer *peer);
 
 void ft_channel_connect(void);      /* answered by connected/connect_failed */
 void ft_channel_close(void);

@@ -210,12 +210,6 @@ bool ft_control_hmp_refused(Monitor *mon, const HMPCommand *cmd)
 
 /* --- the guest begins ---------------------------------------------------- */
 
-/* Flags of FT_CONTROL_START. */
-enum {
-    START_PAUSED = 1,
-    START_FROM_STATE = 2,       /* else with a reset */
-};
-
 /* The same on both sides, at the same instruction and log position. */
 static void begin(uint8_t flags)
 {
@@ -223,11 +217,11 @@ static void begin(uint8_t flags)
     ft_stream_reset_tlb();
     ft_digest_begin();
     qmp_enable_command(&qmp_commands, "cont");
-    if (!(flags & START_FROM_STATE)) {
+    if (!(flags & FT_START_FROM_STATE)) {
         qemu_system_reset(SHUTDOWN_CAUSE_NONE);
     }
     control.following = true;
-    if (!(flags & START_PAUSED)) {
+    if (!(flags & FT_START_PAUSED)) {
         migration_block_activate(&error_abort);
         vm_start();
     }
@@ -239,7 +233,7 @@ static void begin(uint8_t flags)
 
 void ft_control_start_guest(void)
 {
-    uint8_t flags = control.start_paused ? START_PAUSED : 0;
+    uint8_t flags = control.start_paused ? FT_START_PAUSED : 0;
 
     if (control.backup) {
         return;                 /* the log's first entry says when */
@@ -250,7 +244,7 @@ void ft_control_start_guest(void)
 
 void ft_control_begin_at_state(bool paused)
 {
-    uint8_t flags = START_FROM_STATE | (paused ? START_PAUSED : 0);
+    uint8_t flags = FT_START_FROM_STATE | (paused ? FT_START_PAUSED : 0);
 
     ft_stream_put_control(FT_CONTROL_START, &flags, 1);
     begin(flags);
@@ -260,7 +254,7 @@ void ft_control_live(void)
 {
     control.backup = false;
     if (!ft_stream_started()) {
-        begin(control.start_paused ? START_PAUSED : 0);
+        begin(control.start_paused ? FT_START_PAUSED : 0);
     }
     if (control.stop_state != RUN_STATE__MAX) {
         vm_stop(control.stop_state);

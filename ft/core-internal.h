@@ -145,7 +145,8 @@ void ft_core_sync_check(FtCore *core);  /* something was acknowledged */
 void ft_core_sync_held(FtCore *core, guint64 position);
 /* B is not in the record, and won't be: P goes on alone. */
 void ft_core_sync_give_up(FtCore *core, FtReason reason, const char *text);
-void ft_core_sync_protect(FtCore *core, guint64 state_id);
+void ft_core_sync_protect(FtCore *core, guint64 state_id,
+                          const char *identity);
 /* The guest runs, and a backup for it is on its way. */
 gboolean ft_core_sync_running(const FtCore *core);
 void ft_core_sync_bound(FtCore *core);

@@ -498,7 +498,7 @@ void ft_core_primary_event(FtCore *core, const FtEvent *event)
         vm_ended(core, event->position);
         break;
     case FT_EVENT_CMD_PROTECT:
-        ft_core_sync_protect(core, event->state_id);
+        ft_core_sync_protect(core, event->state_id, event->text);
         break;
     case FT_EVENT_PROTECT_FAILED:
         if (ft_core_sync_running(core)) {

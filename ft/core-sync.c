@@ -39,11 +39,16 @@ gboolean ft_core_sync_connect_done(FtCore *core)
     return !stale && core->state == FT_STATE_CONNECTING;
 }
 
-void ft_core_sync_protect(FtCore *core, guint64 state_id)
+void ft_core_sync_protect(FtCore *core, guint64 state_id,
+                          const char *identity)
 {
     g_assert(state_id);
     if (core->state != FT_STATE_ALONE) {
         return;
+    }
+    if (identity) {
+        g_free(core->identity);
+        core->config.identity = core->identity = g_strdup(identity);
     }
     ft_core_hello_set(core, state_id);
     core->appended = core->sent = core->acknowledged = core->executed = 0;

@@ -112,7 +112,9 @@ typedef enum FtEventType {
     FT_EVENT_CMD_END,     /* P: the VM ends at position; B: this process ends */
     FT_EVENT_CMD_PROTECT, /* P alone: state_id (not 0) was taken from the
                              running machine, and a log has begun there with
-                             position 0; a backup will have that state */
+                             position 0; a backup will have that state.
+                             text: the machine's identity there, or NULL: as
+                             in the config */
     FT_EVENT_PROTECT_FAILED, /* P: the state can't be had; text: why.  Before
                              the lease names B it ends the attempt, later it
                              is ignored */

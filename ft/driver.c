@@ -14,6 +14,7 @@
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "hw/core/cpu.h"
+#include "migration/ft-state.h"
 #include "replay/ft-stream.h"
 #include "replay/ft-time.h"
 #include "channel.h"
@@ -250,8 +251,10 @@ void ft_driver_appended(bool urgent)
 static gboolean batch_timer(gpointer opaque)
 {
     static unsigned ticks;
+    FtCoreStatus status;
 
-    if (ft_options.role == FT_ROLE_PRIMARY &&
+    ft_core_status(d.core, &status);
+    if (status.role == FT_ROLE_PRIMARY &&
         ft_log_committed(&ft_driver_log) > d.told) {
         append_run(NULL);
     }
@@ -270,7 +273,8 @@ static void update_status(void)
     FtDriverStatus *status = &d.status;
 
     ft_core_status(d.core, &core);
-    if (core.state == FT_STATE_PROTECTED && core.role == FT_ROLE_PRIMARY) {
+    if (core.role == FT_ROLE_PRIMARY && (core.state == FT_STATE_PROTECTED ||
+                                         core.state == FT_STATE_SYNCING)) {
         core.appended = ft_log_end(&ft_driver_log);
         ft_lag_update(&d.lag, core.appended, core.executed,
                       g_get_monotonic_time());
@@ -546,6 +550,7 @@ void ft_driver_status(FtDriverStatus *status)
 
 typedef struct Command {
     FtEventType type;
+    bool only_ask;
     const char *why;
     QemuEvent done;
 } Command;
@@ -560,15 +565,17 @@ static gboolean command_run(gpointer opaque)
 
     if (ft_core_can(d.core, command->type, &command->why)) {
         command->why = NULL;
-        feed(&event);
+        if (!command->only_ask) {
+            feed(&event);
+        }
     }
     qemu_event_set(&command->done);
     return G_SOURCE_REMOVE;
 }
 
-const char *ft_driver_command(FtEventType type)
+static const char *command(FtEventType type, bool only_ask)
 {
-    Command command = { .type = type };
+    Command command = { .type = type, .only_ask = only_ask };
 
     if (ft_options.replay) {
         return "a replay of a log file has no pair to command";
@@ -581,6 +588,59 @@ const char *ft_driver_command(FtEventType type)
     qemu_event_wait(&command.done);
     qemu_event_destroy(&command.done);
     return command.why;
+}
+
+const char *ft_driver_command(FtEventType type)
+{
+    return command(type, false);
+}
+
+const char *ft_driver_cannot_protect(void)
+{
+    return command(FT_EVENT_CMD_PROTECT, true);
+}
+
+typedef struct Protect {
+    FtChannelPeer *peer;
+    uint64_t state_id;
+    char *identity;
+} Protect;
+
+static gboolean protect_run(gpointer opaque)
+{
+    Protect *protect = opaque;
+    FtEvent event = {
+        .type = FT_EVENT_CMD_PROTECT,
+        .state_id = protect->state_id,
+        .text = protect->identity,
+    };
+
+    ft_channel_set_peer(g_steal_pointer(&protect->peer));
+    ft_lag_reset(&d.lag);
+    d.told = 0;
+    feed(&event);
+    return G_SOURCE_REMOVE;
+}
+
+static void protect_free(gpointer opaque)
+{
+    Protect *protect = opaque;
+
+    g_free(protect->identity);
+    g_free(protect);
+}
+
+void ft_driver_protect(FtChannelPeer *peer, uint64_t state_id, char *identity)
+{
+    Protect *protect = g_new(Protect, 1);
+
+    *protect = (Protect) { peer, state_id, identity };
+    in_io_thread(protect_run, protect, protect_free);
+}
+
+void ft_driver_protect_failed(const char *why)
+{
+    post(FT_EVENT_PROTECT_FAILED, 0, why);
 }
 
 void ft_driver_end(void)
@@ -616,7 +676,10 @@ void ft_driver_drained(void)
 
 static void *io_thread(void *opaque)
 {
-    FtEvent start = { .type = FT_EVENT_START };
+    FtEvent start = {
+        .type = FT_EVENT_START,
+        .state_id = ft_state_id(),
+    };
     GSource *batch = g_timeout_source_new(BATCH_MS);
 
     g_main_context_push_thread_default(d.context);

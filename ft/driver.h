@@ -33,6 +33,16 @@ void ft_driver_start(const FtCoreConfig *config, const char *lease_uri);
 void ft_driver_status(FtDriverStatus *status);
 /* NULL, or why the command can't be given now (static string). */
 const char *ft_driver_command(FtEventType command);
+/* NULL, or why a machine that runs can't be protected now (static). */
+const char *ft_driver_cannot_protect(void);
+/*
+ * The machine has begun a log at the state of this number; calls the backup.
+ * Takes peer and identity (core.h).
+ */
+struct FtChannelPeer;
+void ft_driver_protect(struct FtChannelPeer *peer, uint64_t state_id,
+                       char *identity);
+void ft_driver_protect_failed(const char *why);
 /* The VM ends: at the log's position now (primary), or this process. */
 void ft_driver_end(void);
 /* This side can't go on; why is copied. */

@@ -86,11 +86,6 @@ static void machine_ready_bh(void *opaque)
         error_reportf_err(err, "-ft: ");
         exit(1);
     }
-    if (strlen(identity) >= FT_HELLO_MAX - 2 * FT_NODE_MAX) {
-        error_report("-ft: the machine has too many devices to describe to "
-                     "the peer; leave some out");
-        exit(1);
-    }
     config.identity = identity;
     g_strlcpy(config.node, node, sizeof(config.node));
     memcpy(config.vm_uuid, qemu_uuid.data, sizeof(config.vm_uuid));

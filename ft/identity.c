@@ -26,6 +26,7 @@
 #include "disks.h"
 #include "hash.h"
 #include "identity.h"
+#include "limits.h"
 #include "options.h"
 #include "wire.h"
 
@@ -301,6 +302,12 @@ char *ft_identity_make(Error **errp)
     text = g_string_new(NULL);
     for (guint i = 0; i < lines->len; i++) {
         g_string_append_printf(text, "%s\n", (char *)lines->pdata[i]);
+    }
+    if (text->len >= FT_HELLO_MAX - 2 * FT_NODE_MAX) {
+        error_setg(errp, "the machine has too many devices to describe to "
+                   "the peer; leave some out");
+        g_string_free(text, TRUE);
+        return NULL;
     }
     return g_string_free(text, FALSE);
 }

@@ -43,6 +43,12 @@ static void update_rate(FtLag *lag, guint64 appended, gint64 now_us)
     lag->rate_position = appended;
 }
 
+void ft_lag_reset(FtLag *lag)
+{
+    g_queue_clear_full(&lag->samples, g_free);
+    *lag = (FtLag) { 0 };
+}
+
 void ft_lag_update(FtLag *lag, guint64 appended, guint64 executed,
                    gint64 now_us)
 {

@@ -22,6 +22,7 @@ typedef struct FtLag {
 } FtLag;
 
 /* A zeroed FtLag is a fresh one. */
+void ft_lag_reset(FtLag *lag);
 void ft_lag_update(FtLag *lag, guint64 appended, guint64 executed,
                    gint64 now_us);
 

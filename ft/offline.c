@@ -17,6 +17,7 @@
 #include "hw/core/cpu.h"
 #include "system/runstate.h"
 #include "replay/ft-entry.h"
+#include "migration/ft-state.h"
 #include "replay/ft-stream.h"
 #include "control.h"
 #include "gate.h"
@@ -378,7 +379,7 @@ static char *without_netdevs(const char *hello)
 
 static bool is_same_machine(const FtCoreConfig *config, Error **errp)
 {
-    g_autofree char *hello = ft_core_hello_new(config, 0);
+    g_autofree char *hello = ft_core_hello_new(config, ft_state_id());
     g_autofree char *mine = without_netdevs(hello);
     g_autofree char *logged = without_netdevs(
         ft_log_reader_hello_text(offline.reader));

@@ -177,23 +177,23 @@ static bool is_port(const char *text)
     return !qemu_strtoui(text, NULL, 10, &port) && port >= 1 && port <= 65535;
 }
 
-static void parse_address(void)
+SocketAddress *ft_options_address(const char *text, Error **errp)
 {
-    Error *err = NULL;
-    SocketAddress *addr = socket_parse(ft_options.address_text, &err);
+    ERRP_GUARD();
+    SocketAddress *addr = socket_parse(text, errp);
 
     if (addr && addr->type != SOCKET_ADDRESS_TYPE_INET) {
-        error_setg(&err, "not of the form HOST:PORT");
+        error_setg(errp, "not of the form HOST:PORT");
+    } else if (addr && !is_port(addr->u.inet.port)) {
+        error_setg(errp, "a port is a number from 1 to 65535");
     }
-    if (addr && !err && !is_port(addr->u.inet.port)) {
-        error_setg(&err, "a port is a number from 1 to 65535");
+    if (*errp) {
+        qapi_free_SocketAddress(addr);
+        error_prepend(errp, "'%s' is no address to use; write HOST:PORT: ",
+                      text);
+        return NULL;
     }
-    if (err) {
-        error_reportf_err(err, "'%s' is no address to use; write HOST:PORT: ",
-                          ft_options.address_text);
-        exit(1);
-    }
-    ft_options.address = addr;
+    return addr;
 }
 
 static void parse_lease(QemuOpts *opts)
@@ -245,7 +245,8 @@ static void parse_pair(QemuOpts *opts)
 {
     refuse_replay_options(opts);
     parse_role(opts);
-    parse_address();
+    ft_options.address = ft_options_address(ft_options.address_text,
+                                            &error_fatal);
     parse_lease(opts);
     parse_node(opts);
     ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);

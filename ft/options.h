@@ -32,4 +32,7 @@ typedef struct FtOptions {
 
 extern FtOptions ft_options;
 
+/* HOST:PORT.  NULL: *errp says how to write it. */
+SocketAddress *ft_options_address(const char *text, Error **errp);
+
 #endif

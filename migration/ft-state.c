@@ -18,6 +18,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-migration.h"
+#include "qemu/error-report.h"
 #include "qemu/guest-random.h"
 #include "block/block.h"
 #include "exec/cputlb.h"
@@ -27,6 +28,8 @@
 #include "migration/vmstate.h"
 #include "qom/object.h"
 #include "system/replay.h"
+#include "system/runstate.h"
+#include "ft/digest.h"
 #include "ft/disk.h"
 #include "ft/driver.h"
 #include "replay/ft-stream.h"
@@ -98,22 +101,29 @@ static int migration_event(NotifierWithReturn *notify, MigrationEvent *e,
     FtStateSavedFn *saved = state.saved;
 
     if (e->type == MIG_EVENT_PRECOPY_SETUP) {
-        return check_migration(errp) ? 0 : -1;
+        if (!check_migration(errp)) {
+            return -1;
+        }
+        ft_digest_end();
+        return 0;
     }
     state.saved = NULL;
-    if (!saved) {
-        ft_stream_unquiesce();
-    } else if (e->type == MIG_EVENT_PRECOPY_DONE) {
-        saved(true, NULL);
-    } else {
+    if (e->type != MIG_EVENT_PRECOPY_DONE) {
         if (state.logs) {
-            ft_stream_end_log();
+            ft_stream_abandon_state();
         }
         ft_stream_unquiesce();
-        saved(false, "the migration of its state failed");
     }
     state.logs = false;
+    if (saved) {
+        saved(e->type == MIG_EVENT_PRECOPY_DONE);
+    }
     return 0;
+}
+
+bool ft_state_ran(void)
+{
+    return runstate_is_live(migrate_get_current()->vm_old_state);
 }
 
 void ft_state_init(FtStateLoadedFn *loaded)
@@ -127,7 +137,7 @@ void ft_state_init(FtStateLoadedFn *loaded)
     object_register_sugar_prop("migration", "announce-rounds", "0", true);
 }
 
-void ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp)
+bool ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp)
 {
     ERRP_GUARD();
 
@@ -136,6 +146,7 @@ void ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp)
     if (*errp) {
         state.saved = NULL;
     }
+    return !*errp;
 }
 
 /* --- hooks ---------------------------------------------------------------- */
@@ -196,7 +207,14 @@ void ft_state_hook_saved(bool saved)
 
 void ft_state_hook_loaded(void)
 {
-    if (ft_stream_active()) {
-        state.loaded();
+    Error *err = NULL;
+
+    if (!ft_stream_active()) {
+        return;
     }
+    if (!migration_block_activate(&err)) {
+        error_reportf_err(err, "-ft: the disks can't be used: ");
+        exit(1);
+    }
+    state.loaded();
 }

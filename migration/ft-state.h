@@ -12,8 +12,8 @@
 #ifndef MIGRATION_FT_STATE_H
 #define MIGRATION_FT_STATE_H
 
-/* Called by the main thread when a state is saved, or was not (*why). */
-typedef void FtStateSavedFn(bool saved, const char *why);
+/* Called by the main thread when a state is saved, or was not. */
+typedef void FtStateSavedFn(bool saved);
 /* Called by the main thread when a state was loaded. */
 typedef void FtStateLoadedFn(void);
 
@@ -22,9 +22,11 @@ void ft_state_init(FtStateLoadedFn *loaded);
 /*
  * Primary, alone: sends the state to the URI; the machine runs on meanwhile,
  * stops at an instruction X, and is stopped when *saved is called; the log
- * begins at X.
+ * begins at X.  False: *errp, and *saved is not called.
  */
-void ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp);
+bool ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp);
+/* Did the machine run before it was stopped for that? */
+bool ft_state_ran(void);
 /* Which state this machine began from; 0: power-on. */
 uint64_t ft_state_id(void);
 

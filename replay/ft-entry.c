@@ -165,7 +165,7 @@ static ssize_t control_length(const uint8_t *data, size_t size,
     }
     switch (data[0]) {
     case FT_CONTROL_START:
-        good = payload == 1 && data[5] <= 1;
+        good = payload == 1 && !(data[5] & ~FT_START_FLAGS);
         break;
     case FT_CONTROL_PAUSE:
     case FT_CONTROL_CONTINUE:

@@ -53,6 +53,15 @@ void ft_stream_begin_log_at_state(void)
 {
     ft_log_reset(ft_stream.log);
     ft_stream_begin_log();
+    /* Nothing moves before the START entry, as on the other side. */
+    ft_stream.started = false;
+    replay_enable_events();
+}
+
+void ft_stream_abandon_state(void)
+{
+    ft_stream_end_log();
+    ft_stream.started = true;
     replay_enable_events();
 }
 

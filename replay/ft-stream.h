@@ -25,7 +25,7 @@
  */
 typedef enum FtControl {
     FT_CONTROL_FIRST = 0xf0,
-    FT_CONTROL_START = 0xf0,        /* reset and run the guest */
+    FT_CONTROL_START = 0xf0,        /* the guest begins; flags, below */
     FT_CONTROL_PAUSE = 0xf1,        /* QMP stop, I/O error, panic */
     FT_CONTROL_CONTINUE = 0xf2,     /* QMP cont */
     FT_CONTROL_POWERDOWN = 0xf3,    /* the ACPI button */
@@ -34,6 +34,13 @@ typedef enum FtControl {
     FT_CONTROL_TIME = 0xf6,         /* the virtual clock moves forward */
     FT_CONTROL_LAST = 0xf6,
 } FtControl;
+
+/* Flags of FT_CONTROL_START. */
+enum {
+    FT_START_PAUSED = 1,
+    FT_START_FROM_STATE = 2,        /* else with a reset */
+    FT_START_FLAGS = 3,
+};
 
 /*
  * Runs a control entry on the backup, in the main thread, under the BQL and
@@ -82,8 +89,10 @@ void ft_stream_end_log(void);           /* alone: the log goes nowhere */
  * is queued happens now, and so does what completes until the next function.
  */
 void ft_stream_quiesce(void);
-void ft_stream_unquiesce(void);         /* it was not saved, or goes on alone */
-void ft_stream_begin_log_at_state(void);    /* the log begins with this state */
+void ft_stream_unquiesce(void);         /* it goes on as it was */
+/* The log begins with this state; what goes on begins with a START. */
+void ft_stream_begin_log_at_state(void);
+void ft_stream_abandon_state(void);     /* the log goes nowhere after all */
 /* Both sides, where they begin; the vCPU is stopped. */
 void ft_stream_reset_tlb(void);
 /* Primary: publishes what is open; returns where the log ends now. */

@@ -33,7 +33,7 @@ LAST_ENTRIES = 15                # of a log, shown when a test fails
 class Machine:
     """One QEMU of a pair, or (ft=None) one without protection."""
 
-    def __init__(self, pair, node, ft, prefix=()):
+    def __init__(self, pair, node, ft, prefix=(), extra=()):
         self.node = node
         self.directory = os.path.join(pair.directory, node)
         self.serial_path = os.path.join(self.directory, 'serial.log')
@@ -41,6 +41,7 @@ class Machine:
                 '-qmp', 'unix:qmp,server=on,wait=off']
         if ft:
             argv += ['-ft', ft]
+        argv += extra
         argv += shlex.split(os.environ.get('FT_QEMU_ARGS', ''))
         self.process = Process('qemu', argv, self.directory,
                                cwd=self.directory)
@@ -145,6 +146,7 @@ class Pair:
         self.peer_port = peer_port or self.listen_port
         # In namespaces (ftlib.netns) these are the backup host's address.
         self.listen_host = self.peer_host = '127.0.0.1'
+        self.incoming_port = None   # where the last such backup listens
         self.lease = os.path.join(self.directory, 'lease')
         self.switch = self.primary = self.backup = None
         self.machines = []
@@ -177,8 +179,8 @@ class Pair:
                 f'{guest.ADDRESS}:{guest.REDIS_PORT}')
         self.switch = Switch(self.directory, [rule])
 
-    def _start(self, node, ft, prefix=()):
-        machine = Machine(self, node, ft, prefix)
+    def _start(self, node, ft, prefix=(), extra=()):
+        machine = Machine(self, node, ft, prefix, extra)
         self.machines.append(machine)
         return machine
 
@@ -207,6 +209,13 @@ class Pair:
     def start_replay(self, log, extra=''):
         """Executes a log in the directory replay/, on a disk made there."""
         return self._start('replay', f'replay,log={log}{extra}')
+
+    def start_incoming(self, node, uri):
+        """A backup for a machine that runs; listens at incoming_port."""
+        os.makedirs(os.path.join(self.directory, node), exist_ok=True)
+        return self._start(
+            node, f'backup,listen=127.0.0.1:{self.incoming_port},'
+            f'lease=dir:{self.lease},node={node}', extra=('-incoming', uri))
 
     def start(self):
         """Switch, disks, backup, primary; returns when they are protected."""

@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+"""A machine that already runs gets a backup.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import shutil
+import sys
+import threading
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
+sys.path.insert(0, os.path.join(HERE, os.pardir, 'roms'))
+
+import network_peer as net  # noqa: E402
+from disk_image import DiskImage  # noqa: E402
+from ftlib import paths, rom  # noqa: E402
+from ftlib.process import wait_for  # noqa: E402
+
+from ftlib.rom import EchoPair, RomPair, SerialLine  # noqa: E402
+
+SYNC_S = 60             # from ft-protect to "protected"; usually below 1 s
+
+
+def begin_alone(pair):
+    """A primary that began without a backup."""
+    if pair._disk:
+        pair.prepare_disks()
+    pair.start_primary()
+    pair.primary.wait_state('connecting')
+    pair.primary.qmp.command('ft-stop')
+    pair.primary.wait_state('alone')
+
+
+def wait_migration(machine, *states):
+    def look():
+        status = machine.qmp.command('query-migrate').get('status')
+        return status if status in states else None
+    return wait_for(look, 60, f'migration {states}', machine.process,
+                    interval=0.02)
+
+
+def protect(pair, way, old=None, new='b'):
+    """Gives the machine that runs alone a backup, by a socket or a file."""
+    old = old or pair.primary
+    state = os.path.join(pair.directory, f'state-{new}')
+    uri = f'{way}:{state}'
+    pair.incoming_port = paths.free_port()
+    os.makedirs(os.path.join(pair.directory, new), exist_ok=True)
+    theirs, ours = (os.path.join(where, 'disk.raw') for where in (
+        old.directory, os.path.join(pair.directory, new)))
+    if pair._disk:
+        with open(ours, 'wb') as file:
+            file.truncate(os.path.getsize(theirs))
+    if way == 'unix':
+        backup = pair.start_incoming(new, uri)
+        wait_for(lambda: os.path.exists(state), 30, state, backup.process)
+    if pair._disk:
+        old.qmp.command('migrate-set-capabilities', capabilities=[
+            {'capability': 'pause-before-switchover', 'state': True}])
+    old.qmp.command('ft-protect', peer=f'127.0.0.1:{pair.incoming_port}',
+                    state=uri)
+    if pair._disk:
+        wait_migration(old, 'pre-switchover')
+        shutil.copyfile(theirs, ours)
+        old.qmp.command('migrate-continue', state='pre-switchover')
+    if way == 'file':
+        wait_migration(old, 'completed')
+        backup = pair.start_incoming(new, uri)
+    old.wait_state('protected', timeout=SYNC_S)
+    backup.wait_state('protected', timeout=SYNC_S)
+    return backup
+
+
+def assert_equal_digest(test, primary, backup):
+    primary.qmp.command('x-ft-digest')
+    event = backup.qmp.wait_event('FT_DIGEST', timeout=60)
+    test.assertTrue(event['data']['equal'])
+
+
+class Protect(unittest.TestCase):
+    def counts_on(self, guest, way):
+        with RomPair(guest) as pair:
+            begin_alone(pair)
+            rom.wait_count(pair.primary, 50)
+            backup = protect(pair, way)
+            assert_equal_digest(self, pair.primary, backup)
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
+            assert_equal_digest(self, pair.primary, backup)
+            pair.primary.process.kill()
+            backup.wait_state('alone')
+            rom.wait_count(backup, rom.last_count(pair.primary) + 50)
+            rom.check_counter(rom.join(rom.text(pair.primary),
+                                       rom.text(backup)))
+
+    def test_busy_guest_by_a_socket(self):
+        self.counts_on('counter', 'unix')
+
+    def test_busy_guest_by_a_file(self):
+        self.counts_on('counter', 'file')
+
+    def test_idle_guest(self):
+        self.counts_on('counter-halt', 'unix')
+
+    def takes_over(self, pair, busy, way='unix'):
+        """Protects it in the middle of what it does, and kills it there.
+
+        busy(machine) returns when the guest did some more of it.
+        """
+        busy(pair.primary)
+        backup = protect(pair, way)
+        for _ in range(3):
+            busy(pair.primary)
+            assert_equal_digest(self, pair.primary, backup)
+        pair.primary.process.kill()
+        backup.wait_state('alone')
+        busy(backup)
+        return backup
+
+    def wait_lines(self, count):
+        """The guest printed so many lines more."""
+        def busy(machine):
+            start = len(rom.lines(rom.text(machine)))
+            wait_for(lambda: len(rom.lines(rom.text(machine))) >=
+                     start + count, 30, f'{count} lines of the guest',
+                     machine.process)
+        return busy
+
+    def test_clocks_in_flight(self):
+        """Timers of all clocks; none of them steps back."""
+        with RomPair('time') as pair:
+            begin_alone(pair)
+            backup = self.takes_over(pair, self.wait_lines(10))
+            for machine in (pair.primary, backup):
+                self.assertIn('monotonic=ok', rom.text(machine))
+                self.assertNotIn('BACKWARDS', rom.text(machine))
+
+    def test_disk_requests_in_flight(self):
+        """Eight at any time; what was written is there, and nothing torn."""
+        with RomPair('disk', disk=True) as pair:
+            begin_alone(pair)
+            backup = self.takes_over(pair, self.wait_lines(3))
+            backup.end()
+            for machine in (pair.primary, backup):
+                self.assertNotIn('ERROR', rom.text(machine))
+                self.assertNotIn('PANIC', rom.text(machine))
+            image = DiskImage(os.path.join(backup.directory, 'disk.raw'))
+            self.assertEqual(image.bad, {})
+            self.assertGreater(image.written(), 0)
+
+    def test_serial_bytes_in_flight(self):
+        with RomPair('serial-echo',
+                     serial='socket,id=s0,path=serial,server=on,wait=off'
+                     ) as pair:
+            begin_alone(pair)
+            first = SerialLine(pair.primary)
+            self.addCleanup(first.close)
+            first.wait('serial ready')
+            numbers = range(1, 200)
+
+            def type_on():
+                for number in numbers:
+                    first.send(f'line {number}\r')
+                    first.wait(f'serial {number:06} LINE {number}\r\n')
+            thread = threading.Thread(target=type_on)
+            thread.start()
+            backup = protect(pair, 'unix')
+            thread.join(60)
+            self.assertIn(f'LINE {numbers[-1]}\r\n', first.text)
+            assert_equal_digest(self, pair.primary, backup)
+            pair.primary.process.kill()
+            backup.wait_state('alone')
+            second = SerialLine(backup)
+            self.addCleanup(second.close)
+            second.send('and here\r')
+            second.wait(f'serial {numbers[-1] + 1:06} AND HERE\r\n')
+
+    def test_packets_in_flight(self):
+        """Packets that come while it stands still may be lost, no more."""
+        with EchoPair() as pair:
+            begin_alone(pair)
+            pair.wait_ready()
+            stop = threading.Event()
+
+            def flood():
+                number = 0
+                while not stop.is_set():
+                    number += 1
+                    pair.send(net.udp(rom.MAC_BYTES, 9, b'%d' % number))
+                    stop.wait(0.001)
+            thread = threading.Thread(target=flood)
+            thread.start()
+            try:
+                backup = protect(pair, 'unix')
+                for _ in range(3):
+                    self.assertEqual(pair.echo(b'still there'),
+                                     b'still there')
+                    assert_equal_digest(self, pair.primary, backup)
+            finally:
+                stop.set()
+                thread.join()
+            pair.primary.process.kill()
+            backup.wait_state('alone')
+            self.assertEqual(pair.echo(b'and here', 'b'), b'and here')
+
+    def test_again_and_again(self):
+        """Each survivor gets the next backup."""
+        with RomPair('counter') as pair:
+            begin_alone(pair)
+            rom.wait_count(pair.primary, 50)
+            now, history = pair.primary, ''
+            for name in 'bcd':
+                backup = protect(pair, 'unix', now, name)
+                rom.wait_count(now, rom.last_count(now) + 30)
+                assert_equal_digest(self, now, backup)
+                now.process.kill()
+                backup.wait_state('alone')
+                history = rom.join(history, rom.text(now))
+                now = backup
+                rom.wait_count(now, rom.last_count(now) + 30)
+            rom.check_counter(rom.join(history, rom.text(now)))
+
+
+if __name__ == '__main__':
+    unittest.main()
