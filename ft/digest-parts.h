@@ -55,7 +55,6 @@ typedef struct FtDigestPages {
 
 /* Both sides at the same instruction: what was written before counts not. */
 void ft_digest_ram_begin(void);
-void ft_digest_ram_end(void);
 /* Pages written since the last call, and the next ones of all memory. */
 void ft_digest_ram(FtDigestPages *written, FtDigestPages *scrub);
 uint64_t ft_digest_ram_full(void);

@@ -46,7 +46,6 @@ static struct {
     unsigned long *written;     /* perhaps, since then */
     uint64_t next_written;
     uint64_t next_scrub;
-    bool tracking;
 } ram;
 
 static int add_block(RAMBlock *rb, void *opaque)
@@ -125,22 +124,12 @@ void ft_digest_ram_begin(void)
 {
     find_blocks();
     memory_global_dirty_log_start(GLOBAL_DIRTY_LIMIT, &error_abort);
-    ram.tracking = true;
     take_all_dirty_bits();
     bitmap_zero(ram.written, ram.pages);
     for (uint64_t page = 0; page < ram.pages; page++) {
         ram.hashes[page] = hash_page(page);
     }
     ram.next_written = ram.next_scrub = 0;
-}
-
-/* A migration finds its first dirty pages only if nobody tracks before it. */
-void ft_digest_ram_end(void)
-{
-    if (ram.tracking) {
-        memory_global_dirty_log_stop(GLOBAL_DIRTY_LIMIT);
-        ram.tracking = false;
-    }
 }
 
 static void pages_init(FtDigestPages *p, size_t size)

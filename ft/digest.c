@@ -134,12 +134,6 @@ void ft_digest_begin(void)
     qatomic_set(&digest.position, 0);
 }
 
-void ft_digest_end(void)
-{
-    ft_digest_ram_end();
-    digest.begun = false;
-}
-
 void ft_digest_status(uint64_t *count, uint64_t *position)
 {
     *count = qatomic_read(&digest.count);

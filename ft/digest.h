@@ -21,8 +21,6 @@ void ft_digest_init(unsigned interval_ms);
  * instruction: what was written before counts not.
  */
 void ft_digest_begin(void);
-/* Alone: the machine's state is about to be sent. */
-void ft_digest_end(void);
 /* Primary, on demand: with all of the memory. */
 FtDigest *ft_digest_put(Error **errp);
 /* The entry of a log, executed: compares, and fails this side. */

@@ -29,10 +29,10 @@
 #include "qom/object.h"
 #include "system/replay.h"
 #include "system/runstate.h"
-#include "ft/digest.h"
 #include "ft/disk.h"
 #include "ft/driver.h"
 #include "replay/ft-stream.h"
+#include "replay/replay-internal.h"
 #include "migration.h"
 #include "options.h"
 #include "ft-state.h"
@@ -101,11 +101,7 @@ static int migration_event(NotifierWithReturn *notify, MigrationEvent *e,
     FtStateSavedFn *saved = state.saved;
 
     if (e->type == MIG_EVENT_PRECOPY_SETUP) {
-        if (!check_migration(errp)) {
-            return -1;
-        }
-        ft_digest_end();
-        return 0;
+        return check_migration(errp) ? 0 : -1;
     }
     state.saved = NULL;
     if (e->type != MIG_EVENT_PRECOPY_DONE) {
