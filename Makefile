@@ -1,7 +1,7 @@
 # The short names.  `make` alone prints them.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
-.PHONY: help all deps deps-quiet qemu check-fast check demo bench drift soak soak-report hooks-diff clean
+.PHONY: help all deps deps-quiet qemu check-fast check demo bench fuzz drift soak soak-report hooks-diff clean
 
 BUILD = build
 PYTHON = /usr/bin/python3
@@ -9,6 +9,7 @@ CYCLES ?= 1
 ROUNDS ?= 3
 MINUTES ?= 10
 N ?= 20
+SECONDS ?= 600
 
 help:
 	@echo 'QEMU-FT: a virtual machine that survives the loss of its host.'
@@ -18,6 +19,7 @@ help:
 	@echo '  make qemu         get QEMU and build the fork: $(BUILD)/qemu/qemu-system-x86_64'
 	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
 	@echo '  make check        every test'
+	@echo '  make fuzz SECONDS=600   fuzzes what a peer, a lease and a log can hold'
 	@echo '  make bench        what protection costs: guest jobs with it and without'
 	@echo '  make drift        the guest'"'"'s clock against the host'"'"'s, MINUTES=10'
 	@echo '  make soak         lives of a guest, recorded and replayed, N=20; SEED=n'
@@ -69,6 +71,9 @@ soak: qemu
 
 soak-report:
 	@$(PYTHON) tests/soak/run --report
+
+fuzz: qemu
+	@$(PYTHON) tests/fuzz/run --build-dir=$(BUILD) --seconds=$(SECONDS)
 
 hooks-diff:
 	@$(PYTHON) configure --build-dir=$(BUILD) --again >/dev/null

@@ -411,8 +411,10 @@ void ft_core_primary_send_log(FtCore *core)
 
 static void appended(FtCore *core, guint64 position)
 {
-    if (core->state == FT_STATE_ALONE) {
-        return;                         /* the log goes nowhere */
+    if (core->state == FT_STATE_ALONE ||
+        (!core->guest_started && (core->state == FT_STATE_CONNECTING ||
+                                  core->state == FT_STATE_HANDSHAKE))) {
+        return;                         /* no session has this log */
     }
     g_assert(position >= core->appended);
     core->appended = position;

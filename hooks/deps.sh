@@ -22,6 +22,8 @@ packages="$packages seabios qemu-system-data ipxe-qemu"
 # To make the demo's guest and networks, and to run the tests.
 packages="$packages git cpio iproute2 e2fsprogs procps util-linux
 faketime man-db"
+# The fuzzers.
+packages="$packages clang libclang-rt-dev"
 
 # QEMU 10.0 asks for meson 1.5; Debian 12 has 1.0.
 meson_packages='meson python3-pycotap'

@@ -112,13 +112,16 @@ class FakeBackup(_Fake):
                            executed=self._whole))
 
     def _take(self):
-        while frame := self.read():
-            kind, flags, _, _, _, payload = frame
-            if kind == wire.LOG:
-                self.data += payload
-                if not flags & wire.MORE:
-                    self._whole = len(self.data)
-                    self._acknowledge()
+        try:
+            while frame := self.read():
+                kind, flags, _, _, _, payload = frame
+                if kind == wire.LOG:
+                    self.data += payload
+                    if not flags & wire.MORE:
+                        self._whole = len(self.data)
+                        self._acknowledge()
+        except OSError:
+            pass                    # closed meanwhile
 
     def _keep_alive(self):
         try:

@@ -10,6 +10,7 @@ FAILOVER, END, FAILED = 7, 8, 9
 MORE, UNPAIRED = 1, 2           # flags of LOG and END
 HEADER = struct.Struct('<4sHHIIQQQII')
 PAYLOAD_MAX = 256 * 1024        # ft/limits.h
+LOG_MAGIC = b'QFT-LOG\n'
 
 
 def _table():
@@ -68,3 +69,16 @@ def read_frame(file):
         HEADER.unpack(header)
     assert magic == b'QFT1', header
     return kind, flags, session, generation, position, file.read(length)
+
+
+def write_log(path, hello, data, session=7):
+    """A log file as -ft primary,log=FILE writes it (docs/log.md)."""
+    header = struct.pack('<8sHB5xQ4x', LOG_MAGIC, 1, 1, 10**15)
+    with open(path, 'wb') as file:
+        file.write(header + struct.pack('<I', crc32c(header)))
+        file.write(frame(HELLO, hello, session))
+        for at in range(0, len(data), PAYLOAD_MAX):
+            part = data[at:at + PAYLOAD_MAX]
+            more = MORE if at + len(part) < len(data) else 0
+            file.write(frame(LOG, part, session, position=at, flags=more))
+        file.write(frame(END, b'', session, position=len(data)))
