@@ -225,13 +225,13 @@ void ft_stream_publish(void)
     int64_t now = replay_get_current_icount();
 
     qatomic_set(&ft_stream.icount, now);
-    if (!ft_stream.to_log) {
-        return;
-    }
+    /* Also without a log: the engine asserts that a step fits 31 bits. */
     if (now - replay_state.current_icount >= COUNT_WORTH_AN_ENTRY) {
         replay_save_instructions();
     }
-    commit_open_transaction();
+    if (ft_stream.to_log) {
+        commit_open_transaction();
+    }
 }
 
 uint64_t ft_stream_flush(void)

@@ -115,6 +115,15 @@ static void appended(bool urgent)
 static void live(void)
 {
     machine.live = true;
+    if (!ft_stream_started()) {         /* as ft_control_live() */
+        ft_stream_set_started();
+        machine.running = true;
+    }
+}
+
+static void fetched(uint64_t position)
+{
+    MUST(position <= ft_log_committed(&log_memory));
 }
 
 static void fail(const char *why)
@@ -127,7 +136,8 @@ static void fail(const char *why)
 }
 
 static const FtStreamOps ops = {
-    .control = control, .appended = appended, .live = live, .fail = fail,
+    .control = control, .appended = appended, .live = live,
+    .fetched = fetched, .fail = fail,
 };
 
 /* --- the guest ----------------------------------------------------------- */

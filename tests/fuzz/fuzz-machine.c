@@ -278,7 +278,6 @@ void machine_begin(FtLog *log, const FtStreamOps *ops)
     state_restore();
     memset(&machine.cpu.neg, 0, sizeof(machine.cpu.neg));
     machine.cpu.running = false;
-    machine.cpu.stop = true;            /* nobody waits for buffers */
     machine.cpu.neg.can_do_io = true;
     machine.cpu.icount_budget = machine.cpu.icount_extra = 0;
     machine.running = machine.live = machine.vcpu_thread = false;
