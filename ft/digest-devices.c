@@ -15,6 +15,8 @@
 #include "system/replay.h"
 
 #define BUFFER_SIZE (256 * 1024)
+/* Bytes of a section's number: after its first byte, and its last ones. */
+#define SECTION_NUMBER 4
 
 /*
  * Sections that two equal machines have differently, and why.  Found by
@@ -32,6 +34,9 @@ static const char *const left_out[] = {
     "globalstate", "configuration",
     /* of a migration: a random number, which would be logged */
     "ft",
+    /* the host's end of -netdev user, which only the primary's guest talks
+       to */
+    "slirp",
 };
 
 static struct {
@@ -55,6 +60,18 @@ static void write_section(const FtDigestSection *section)
                         NULL);
 }
 
+/*
+ * Sections are numbered as they are registered, by what serves the guest on
+ * this host too: the number, at both ends, says nothing about the device.
+ */
+static void forget_number(uint8_t *data, size_t size)
+{
+    if (size > 2 * SECTION_NUMBER) {
+        memset(data + 1, 0, SECTION_NUMBER);
+        memset(data + size - SECTION_NUMBER, 0, SECTION_NUMBER);
+    }
+}
+
 static void section_end(void)
 {
     FtDigestSection *section;
@@ -63,6 +80,7 @@ static void section_end(void)
     if (now.sections->len) {
         section = &g_array_index(now.sections, FtDigestSection,
                                  now.sections->len - 1);
+        forget_number(now.buffer->data, now.buffer->usage);
         section->hash = ft_hash64(now.buffer->data, now.buffer->usage);
         if (getenv("FT_DUMP") && !strcmp(section->name, getenv("FT_DUMP"))) {
             fprintf(stderr, "DUMP %lu ", (long)replay_get_current_icount());

@@ -168,6 +168,9 @@ QemuOpts *ft_setup(QemuOpts *icount)
                      "runs (ft-protect); a primary starts from power-on");
         exit(1);
     }
+    if (ft_options.replay) {
+        ft_offline_spare_disks();
+    }
     start_paused = !autostart;
     autostart = 0;
     ft_settings_for_devices();

@@ -10,9 +10,11 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/config-file.h"
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
+#include "qemu/option.h"
 #include "qemu/units.h"
 #include "hw/core/cpu.h"
 #include "system/runstate.h"
@@ -346,6 +348,19 @@ static bool open_pc_file(Error **errp)
         fprintf(offline.pc_file, "# ft-pc 1\n");
     }
     return true;
+}
+
+static int spare_disk(void *opaque, QemuOpts *drive, Error **errp)
+{
+    if (!qemu_opt_get(drive, "snapshot")) {
+        qemu_opt_set(drive, "snapshot", "on", &error_abort);
+    }
+    return 0;
+}
+
+void ft_offline_spare_disks(void)
+{
+    qemu_opts_foreach(qemu_find_opts("drive"), spare_disk, NULL, NULL);
 }
 
 bool ft_offline_setup(const char *path, Error **errp)

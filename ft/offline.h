@@ -13,6 +13,11 @@
 
 #include "driver.h"
 
+/*
+ * Before drives are made: what the guest writes to a -drive is kept apart and
+ * forgotten, so that the log can be executed again and again.
+ */
+void ft_offline_spare_disks(void);
 /* Main thread, while the machine is set up. */
 bool ft_offline_setup(const char *path, Error **errp);
 /*

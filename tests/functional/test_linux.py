@@ -5,7 +5,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import re
 import sys
+import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
@@ -63,6 +65,42 @@ class Linux(unittest.TestCase):
             redis = Redis(pair.redis_port)
             self.assertEqual(redis.command('DBSIZE'), len(load.acks))
             redis.close()
+
+    def test_log_executes_again(self):
+        """With disk and network, from one machine's file, without a peer."""
+        with tempfile.TemporaryDirectory(prefix='ft-disk-') as directory:
+            disk = os.path.join(directory, 'start.raw')
+            guest.make_disk(disk)
+            with open(disk, 'rb') as file:
+                before = file.read()
+            with Pair(append='ft.job=redis', template=disk) as pair:
+                pair.start()
+                pair.primary.wait_serial(guest.READY, BOOT_S)
+                load = Load(pair.redis_port, seed=2)
+                load.start()
+                self.wait_acks(load, 200)
+                self.assert_equal_digest(pair)
+                load.stop()
+                load.close()
+                pair.primary.qmp.command('quit')
+                for machine in (pair.primary, pair.backup):
+                    self.assertEqual(machine.process.wait(30), 0)
+                log = os.path.join(pair.directory, 'a', pair.log)
+                replay = pair.start_replay_apart(log, disk, ',show=on')
+                self.assertEqual(replay.process.wait(BOOT_S), 0,
+                                 replay.process.errors())
+                said = re.search(r'(\d+) digests equal',
+                                 replay.process.errors())
+                self.assertGreater(int(said[1]), 0)
+                self.assertEqual(replay.serial(), pair.primary.serial())
+                with open(disk, 'rb') as file:
+                    self.assertEqual(file.read(), before)
+                # On a disk that has changed since, it says so.
+                changed = os.path.join(pair.directory, 'a', 'disk.raw')
+                replay = pair.start_replay_apart(log, changed, name='changed')
+                self.assertEqual(replay.process.wait(30), 1)
+                self.assertIn('needs the disk as it was',
+                              replay.process.errors())
 
     def test_tick_outlives_the_backup_and_powers_off(self):
         with Pair(append='ft.job=tick ft.size=1') as pair:

@@ -15,6 +15,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import json
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -216,6 +217,26 @@ class Pair:
         return self._start(
             node, f'backup,listen=127.0.0.1:{self.incoming_port},'
             f'lease=dir:{self.lease},node={node}', extra=('-incoming', uri))
+
+    def start_replay_apart(self, log, disk, extra='', name='replay'):
+        """Executes a log of this pair again, in a directory of its own.
+
+        disk: as it was when the session began; it stays so.  The network
+        leads nowhere.
+        """
+        os.makedirs(os.path.join(self.directory, name), exist_ok=True)
+        usual = self.options
+        words = [word.replace('file=disk.raw', f'file={disk}')
+                 for word in usual]
+        for index, word in enumerate(words):
+            if word == '-netdev':
+                ident = re.search(r'\bid=(\w+)', words[index + 1])[1]
+                words[index + 1] = f'user,id={ident},restrict=on'
+        self._options = words
+        try:
+            return self._start(name, f'replay,log={log}{extra}')
+        finally:
+            self._options = usual
 
     def start(self):
         """Switch, disks, backup, primary; returns when they are protected."""
