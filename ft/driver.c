@@ -295,6 +295,22 @@ static void update_status(void)
     status->lag_ms = d.lag.lag_ms;
 }
 
+/* The log that goes to a file begins and ends with the session. */
+static void steer_sink(FtActionType type)
+{
+    FtCoreStatus status;
+
+    ft_core_status(d.core, &status);
+    if (type == FT_ACTION_LOG_BEGIN) {
+        ft_log_sink_begin(status.role, status.hello, status.session,
+                          status.generation);
+    } else {
+        ft_log_sink_take(&ft_driver_log, ft_log_committed(&ft_driver_log));
+        ft_log_sink_end(status.text && *status.text ? status.text
+                        : ft_core_reason_text(status.reason));
+    }
+}
+
 static void state_action(const FtAction *action)
 {
     FtCoreStatus status;
@@ -305,25 +321,14 @@ static void state_action(const FtAction *action)
                           ft_core_reason_name(action->reason),
                           status.session, status.generation,
                           action->text ?: "");
+    /* A running VM's log began where its state was taken. */
+    if (action->state == FT_STATE_SYNCING && action->old_state !=
+        FT_STATE_SYNCING && status.role == FT_ROLE_PRIMARY) {
+        steer_sink(FT_ACTION_LOG_BEGIN);
+    }
     /* Who hears the event may ask at once. */
     update_status();
     ft_jobs_add(action, &status);
-}
-
-/* The log that goes to a file begins and ends with the session. */
-static void steer_sink(FtActionType type)
-{
-    FtCoreStatus status;
-
-    ft_core_status(d.core, &status);
-    if (type == FT_ACTION_LOG_BEGIN) {
-        ft_log_sink_begin(ft_options.role, status.hello, status.session,
-                          status.generation);
-    } else {
-        ft_log_sink_take(&ft_driver_log, ft_log_committed(&ft_driver_log));
-        ft_log_sink_end(status.text && *status.text ? status.text
-                        : ft_core_reason_text(status.reason));
-    }
 }
 
 static void carry_out(const FtAction *action)

@@ -403,10 +403,14 @@ static bool is_same_machine(const FtCoreConfig *config, Error **errp)
                                                      "this machine has");
 
     if (text) {
+        const char *advice = strstr(text, ".contents:")
+            ? "; a replay needs the disk as it was when the session began"
+            : g_str_has_prefix(text, "state:")
+            ? "; a session that began with a running machine is replayed "
+            "from the state it began with (-incoming)" : "";
+
         error_setg(errp, "this is not the machine of log '%s': %s%s",
-                   ft_options.log_path, text,
-                   strstr(text, ".contents:") ? "; a replay needs the disk "
-                   "as it was when the session began" : "");
+                   ft_options.log_path, text, advice);
         return false;
     }
     return true;

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import re
 import shutil
 import sys
 import threading
@@ -101,6 +102,33 @@ class Protect(unittest.TestCase):
 
     def test_busy_guest_by_a_file(self):
         self.counts_on('counter', 'file')
+
+    def test_log_executes_again_from_the_state(self):
+        with RomPair('counter') as pair:
+            begin_alone(pair)
+            rom.wait_count(pair.primary, 50)
+            backup = protect(pair, 'file')
+            assert_equal_digest(self, pair.primary, backup)
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
+            assert_equal_digest(self, pair.primary, backup)
+            pair.primary.qmp.command('quit')
+            for machine in (pair.primary, backup):
+                machine.process.wait(20)
+            for node in 'ab':
+                machine = pair.start_replay_apart(
+                    os.path.join(pair.directory, node, pair.log), None,
+                    name=f'replay-{node}',
+                    state=os.path.join(pair.directory, 'state-b'))
+                self.assertEqual(machine.process.wait(60), 0,
+                                 machine.process.errors())
+                found = re.search(r'(\d+) digests equal',
+                                  machine.process.errors())
+                self.assertGreaterEqual(int(found[1]), 2)
+            # Without the state it is another machine.
+            machine = pair.start_replay_apart(
+                os.path.join(pair.directory, 'a', pair.log), None)
+            self.assertEqual(machine.process.wait(20), 1)
+            self.assertIn('-incoming', machine.process.errors())
 
     def test_idle_guest(self):
         self.counts_on('counter-halt', 'unix')

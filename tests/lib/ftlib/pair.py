@@ -216,13 +216,16 @@ class Pair:
         os.makedirs(os.path.join(self.directory, node), exist_ok=True)
         return self._start(
             node, f'backup,listen=127.0.0.1:{self.incoming_port},'
-            f'lease=dir:{self.lease},node={node}', extra=('-incoming', uri))
+            f'lease=dir:{self.lease},node={node}{self._log_option("")}',
+            extra=('-incoming', uri))
 
-    def start_replay_apart(self, log, disk, extra='', name='replay'):
+    def start_replay_apart(self, log, disk, extra='', name='replay',
+                           state=None):
         """Executes a log of this pair again, in a directory of its own.
 
         disk: as it was when the session began; it stays so.  The network
-        leads nowhere.
+        leads nowhere.  state: the file in which ft-protect left the machine,
+        if the session began with a running one.
         """
         os.makedirs(os.path.join(self.directory, name), exist_ok=True)
         usual = self.options
@@ -234,7 +237,9 @@ class Pair:
                 words[index + 1] = f'user,id={ident},restrict=on'
         self._options = words
         try:
-            return self._start(name, f'replay,log={log}{extra}')
+            return self._start(
+                name, f'replay,log={log}{extra}',
+                extra=('-incoming', f'file:{state}') if state else ())
         finally:
             self._options = usual
 
