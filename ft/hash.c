@@ -1,6 +1,7 @@
 /*
- * Hashes: SHA-256 for what two machines are compared by when they meet, and a
- * fast one for what they are compared by while they run.
+ * Hashes of what two machines are compared by.  They find what differs by
+ * mistake, and have to be quick: a machine stands still while its disks are
+ * read.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,7 +11,6 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
-#include "crypto/hash.h"
 #include "hash.h"
 
 #define XXH_INLINE_ALL
@@ -20,38 +20,40 @@
 /* A longer hash of a disk shows its progress. */
 #define PROGRESS_AFTER_US (2 * G_USEC_PER_SEC)
 
-static QCryptoHash *hash_new(void)
+static XXH3_state_t *hash_new(void)
 {
-    return qcrypto_hash_new(QCRYPTO_HASH_ALGO_SHA256, &error_abort);
+    XXH3_state_t *hash = XXH3_createState();
+
+    XXH3_128bits_reset(hash);
+    return hash;
 }
 
-static char *hash_end(QCryptoHash *hash)
+static char *hash_end(XXH3_state_t *hash)
 {
-    char *digest = NULL;
+    XXH128_hash_t value = XXH3_128bits_digest(hash);
 
-    qcrypto_hash_finalize_digest(hash, &digest, &error_abort);
-    qcrypto_hash_free(hash);
-    return digest;
+    XXH3_freeState(hash);
+    return g_strdup_printf("%016" PRIx64 "%016" PRIx64,
+                           (uint64_t)value.high64, (uint64_t)value.low64);
 }
 
 /* Zero blocks are most of a disk or a memory; only their place counts. */
-static void hash_block(QCryptoHash *hash, uint64_t offset, const void *data,
+static void hash_block(XXH3_state_t *hash, uint64_t offset, const void *data,
                        size_t size)
 {
     uint64_t le = cpu_to_le64(offset);
 
     if (!buffer_is_zero(data, size)) {
-        qcrypto_hash_update(hash, (const char *)&le, sizeof(le),
-                            &error_abort);
-        qcrypto_hash_update(hash, data, size, &error_abort);
+        XXH3_128bits_update(hash, &le, sizeof(le));
+        XXH3_128bits_update(hash, data, size);
     }
 }
 
 char *ft_hash_bytes(const void *data, size_t size)
 {
-    QCryptoHash *hash = hash_new();
+    XXH3_state_t *hash = hash_new();
 
-    qcrypto_hash_update(hash, data, size, &error_abort);
+    XXH3_128bits_update(hash, data, size);
     return hash_end(hash);
 }
 
@@ -79,7 +81,7 @@ char *ft_hash_disk(BlockBackend *blk, Error **errp)
     int64_t size = blk_getlength(blk);
     gint64 begun = g_get_monotonic_time();
     g_autofree uint8_t *buf = g_malloc(CHUNK);
-    QCryptoHash *hash = hash_new();
+    XXH3_state_t *hash = hash_new();
     bool shown = false;
 
     for (int64_t at = 0; at < size; at += CHUNK) {

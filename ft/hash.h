@@ -1,6 +1,6 @@
 /*
- * Hashes: SHA-256 for what two machines are compared by when they meet, and a
- * fast one for what they are compared by while they run.
+ * Hashes of what two machines are compared by: XXH3, equal on every host.
+ * They find what differs by mistake, not by malice.
  *
  * Thread: any; ft_hash_disk() in the main thread.
  * Ownership: returned strings are the caller's (g_free).
@@ -12,9 +12,8 @@
 
 #include "system/block-backend.h"
 
-/* XXH3; equal on every host. */
 uint64_t ft_hash64(const void *data, size_t size);
-/* SHA-256, in hexadecimal. */
+/* 128 bits, in hexadecimal. */
 char *ft_hash_bytes(const void *data, size_t size);
 /* NULL and *errp when the file or the disk can't be read. */
 char *ft_hash_file(const char *path, Error **errp);

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, 'demo'))
 from ftlib import guest  # noqa: E402
 from ftlib.pair import Pair  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
+from ftlib.protect import begin_alone, protect  # noqa: E402
 from ftlib.resp import Redis  # noqa: E402
 from load import Load  # noqa: E402
 
@@ -101,6 +102,32 @@ class Linux(unittest.TestCase):
                 self.assertEqual(replay.process.wait(30), 1)
                 self.assertIn('needs the disk as it was',
                               replay.process.errors())
+
+    def test_running_guest_gets_backups(self):
+        """Twice, under load: by a socket, then by a file."""
+        with Pair(append='ft.job=redis') as pair:
+            pair.start_switch()
+            begin_alone(pair)
+            now = pair.primary
+            now.wait_serial(guest.READY, BOOT_S)
+            load = Load(pair.redis_port, seed=2)
+            load.start()
+            for name, way in (('b', 'unix'), ('c', 'file')):
+                self.wait_acks(load, len(load.acks) + 50)
+                backup = protect(pair, way, now, name)
+                for _ in range(3):
+                    self.wait_acks(load, len(load.acks) + 50)
+                    now.qmp.command('x-ft-digest', timeout=30)
+                    event = backup.qmp.wait_event('FT_DIGEST', timeout=30)
+                    self.assertTrue(event['data']['equal'])
+                now.process.kill()
+                backup.wait_state('alone', timeout=TAKEOVER_S)
+                now = backup
+            self.wait_acks(load, len(load.acks) + 200)
+            load.stop()
+            self.assertEqual(load.check(), {
+                'found': len(load.acks), 'lost': 0, 'wrong': 0})
+            load.close()
 
     def test_tick_outlives_the_backup_and_powers_off(self):
         with Pair(append='ft.job=tick ft.size=1') as pair:

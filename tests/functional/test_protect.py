@@ -6,7 +6,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import re
-import shutil
 import sys
 import threading
 import unittest
@@ -18,63 +17,11 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, 'roms'))
 
 import network_peer as net  # noqa: E402
 from disk_image import DiskImage  # noqa: E402
-from ftlib import paths, rom  # noqa: E402
+from ftlib import rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
+from ftlib.protect import begin_alone, protect  # noqa: E402
 
 from ftlib.rom import EchoPair, RomPair, SerialLine  # noqa: E402
-
-SYNC_S = 60             # from ft-protect to "protected"; usually below 1 s
-
-
-def begin_alone(pair):
-    """A primary that began without a backup."""
-    if pair._disk:
-        pair.prepare_disks()
-    pair.start_primary()
-    pair.primary.wait_state('connecting')
-    pair.primary.qmp.command('ft-stop')
-    pair.primary.wait_state('alone')
-
-
-def wait_migration(machine, *states):
-    def look():
-        status = machine.qmp.command('query-migrate').get('status')
-        return status if status in states else None
-    return wait_for(look, 60, f'migration {states}', machine.process,
-                    interval=0.02)
-
-
-def protect(pair, way, old=None, new='b'):
-    """Gives the machine that runs alone a backup, by a socket or a file."""
-    old = old or pair.primary
-    state = os.path.join(pair.directory, f'state-{new}')
-    uri = f'{way}:{state}'
-    pair.incoming_port = paths.free_port()
-    os.makedirs(os.path.join(pair.directory, new), exist_ok=True)
-    theirs, ours = (os.path.join(where, 'disk.raw') for where in (
-        old.directory, os.path.join(pair.directory, new)))
-    if pair._disk:
-        with open(ours, 'wb') as file:
-            file.truncate(os.path.getsize(theirs))
-    if way == 'unix':
-        backup = pair.start_incoming(new, uri)
-        wait_for(lambda: os.path.exists(state), 30, state, backup.process)
-    if pair._disk:
-        old.qmp.command('migrate-set-capabilities', capabilities=[
-            {'capability': 'pause-before-switchover', 'state': True}])
-    old.qmp.command('ft-protect', peer=f'127.0.0.1:{pair.incoming_port}',
-                    state=uri)
-    if pair._disk:
-        wait_migration(old, 'pre-switchover')
-        shutil.copyfile(theirs, ours)
-        old.qmp.command('migrate-continue', state='pre-switchover')
-    if way == 'file':
-        wait_migration(old, 'completed')
-        backup = pair.start_incoming(new, uri)
-    old.wait_state('protected', timeout=SYNC_S)
-    backup.wait_state('protected', timeout=SYNC_S)
-    return backup
-
 
 def assert_equal_digest(test, primary, backup):
     primary.qmp.command('x-ft-digest')

@@ -153,7 +153,7 @@ class Pair:
         self.machines = []
         self._append = append
         self._options = options
-        self._disk = disk
+        self.disk = disk
         self._template = template
         for name in ('lease', 'a', 'b'):
             os.makedirs(os.path.join(self.directory, name), exist_ok=True)
@@ -163,7 +163,7 @@ class Pair:
         if self._options is None:
             self._options = guest.options(
                 netdev=guest.network_switch('../switch'), append=self._append,
-                disk='disk.raw' if self._disk else None)
+                disk='disk.raw' if self.disk else None)
         return self._options
 
     def prepare_disks(self):
@@ -245,7 +245,7 @@ class Pair:
 
     def start(self):
         """Switch, disks, backup, primary; returns when they are protected."""
-        if self._disk:
+        if self.disk:
             self.prepare_disks()
         self.start_switch()
         self.start_backup()

@@ -77,7 +77,7 @@ class RomPair(Pair):
 
     def protect(self):
         """Both sides, up to the state "protected"."""
-        if self._disk:
+        if self.disk:
             self.prepare_disks()
         self.start_backup()
         self.start_primary()
