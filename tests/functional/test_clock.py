@@ -149,7 +149,8 @@ class Clock(unittest.TestCase):
         with RomPair('time') as pair:
             pair.start_backup(prefix=prefix_backup)
             pair.start_primary(prefix=prefix_primary)
-            pair.primary.wait_state('protected')
+            for machine in (pair.primary, pair.backup):
+                machine.wait_state('protected')
             before = read_clocks(pair.primary)
             self.assert_equal_digest(pair)
             pair.primary.process.kill()
