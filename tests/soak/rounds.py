@@ -178,7 +178,8 @@ class Round:
         self._progress(f'replays the log of {node}')
         guest.copy_disk(self._path('disk.start'),
                         self._path('replay', 'disk.raw'))
-        machine = self._pair.start_replay(f'../{node}/{node}.log')
+        machine = self._pair.start_replay_apart(
+            f'../{node}/{node}.log', 'disk.raw,snapshot=off')
         end = time.monotonic() + REPLAY_S
         while not is_over(machine):
             if time.monotonic() > end:
@@ -256,7 +257,7 @@ class Round:
                 'The log of side a, executed again, in the directory replay:\n'
                 '    cp ../disk.start disk.raw\n'
                 f'    {shlex.join(argv)} -ft replay,log=../a/a.log\n'
-                'with -netdev hubport,id=n0,hubid=0 for the network.\n')
+                'with -netdev user,id=n0,restrict=on for the network.\n')
 
     def _prune(self):
         """Sockets can't be moved."""

@@ -207,10 +207,6 @@ class Pair:
             prefix)
         return self.primary
 
-    def start_replay(self, log, extra=''):
-        """Executes a log in the directory replay/, on a disk made there."""
-        return self._start('replay', f'replay,log={log}{extra}')
-
     def start_incoming(self, node, uri):
         """A backup for a machine that runs; listens at incoming_port."""
         os.makedirs(os.path.join(self.directory, node), exist_ok=True)
