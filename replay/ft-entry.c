@@ -228,8 +228,8 @@ ssize_t ft_entry_length(const uint8_t *data, size_t size, const char **why)
 
 bool ft_entry_begins(const uint8_t *data, bool first, const char **why)
 {
-    if (first && data[0] < FT_CONTROL_FIRST) {
-        *why = "an event before the guest begins";
+    if (first && data[0] != FT_CONTROL_START) {
+        *why = "an entry before the guest begins";
         return false;
     }
     if (!first && data[0] == FT_CONTROL_START) {

@@ -158,7 +158,8 @@ void ft_stream_put_control(FtControl code, const void *data, size_t size)
 {
     uint8_t header[5];
 
-    if (!ft_stream_records() || !ft_stream.to_log) {
+    if (!ft_stream_records() || !ft_stream.to_log ||
+        (!ft_stream.started && code != FT_CONTROL_START)) {
         return;
     }
     replay_save_instructions();

@@ -102,7 +102,8 @@ class BadLog(unittest.TestCase):
         for entry, words in cases:
             with self.subTest(words):
                 self.stops(START + entry, 'is bad', words)
-        self.stops(instructions(5), 'before the guest begins')
+        for log in (instructions(5), b'\xf2' + array(b'\x09')):
+            self.stops(log, 'before the guest begins')
 
 
 if __name__ == '__main__':
