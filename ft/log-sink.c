@@ -30,8 +30,9 @@ typedef struct Chunk {
 } Chunk;
 
 static struct {
-    char *path;
+    char *path;                 /* of a spool: its directory */
     int fd;
+    uint64_t bound;             /* of a spool; 0: it is no spool */
     QemuThread thread;
     GByteArray *scratch;        /* I/O thread */
     FtFrame frame;              /* I/O thread: session, generation, position */
@@ -70,9 +71,25 @@ static int write_all(const uint8_t *data, size_t size)
     return 0;
 }
 
+/* Half a log is no evidence, and takes the disk from others. */
+static void drop_spool(const char *what)
+{
+    WITH_QEMU_LOCK_GUARD(&sink.lock) {
+        sink.status.writing = false;
+        sink.status.bytes = 0;
+    }
+    warn_report("ft: the log in '%s' that was kept for evidence is dropped: "
+                "%s%s (log=FILE keeps one of any length)", sink.path, what,
+                ftruncate(sink.fd, 0) ? ", and can't be emptied" : "");
+}
+
 /* A file that can't go on ends with its last whole frame. */
 static void give_up(const char *what, uint64_t bytes)
 {
+    if (sink.bound) {
+        drop_spool(what);
+        return;
+    }
     if (ftruncate(sink.fd, bytes) || lseek(sink.fd, bytes, SEEK_SET) < 0) {
         what = "it can't even be cut to its last whole frame";
     }
@@ -98,6 +115,10 @@ static void carry_out(const Chunk *chunk)
     if (chunk->begins &&
         (ftruncate(sink.fd, 0) || lseek(sink.fd, 0, SEEK_SET) < 0)) {
         ret = -errno;
+    }
+    if (sink.bound && bytes + chunk->bytes->len > sink.bound) {
+        drop_spool("it has reached its bound (spool=)");
+        return;
     }
     if (!ret) {
         ret = write_all(chunk->bytes->data, chunk->bytes->len);
@@ -288,9 +309,57 @@ static bool is_ours(int fd, Error **errp)
     return true;
 }
 
-bool ft_log_sink_setup(const char *path, Error **errp)
+static void start_writer(int fd)
 {
     static Notifier notifier = { .notify = wait_written };
+
+    sink.fd = fd;
+    sink.scratch = g_byte_array_new();
+    qemu_mutex_init(&sink.lock);
+    qemu_cond_init(&sink.cond);
+    g_queue_init(&sink.queue);
+    say_locked("no session has begun");
+    qemu_add_exit_notifier(&notifier);
+    qemu_thread_create(&sink.thread, "ft-log-file", writer_thread, NULL,
+                       QEMU_THREAD_DETACHED);
+}
+
+void ft_log_sink_setup_spool(const char *directory, uint64_t bound)
+{
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        warn_report("ft: no log is kept in '%s' for evidence: %s", directory,
+                    strerror(errno));
+        return;
+    }
+    sink.path = g_strdup(directory);
+    sink.bound = bound;
+    start_writer(fd);
+}
+
+bool ft_log_sink_save(const char *path)
+{
+    g_autofree char *unnamed = NULL;
+
+    if (sink.fd < 0) {
+        return false;
+    }
+    wait_written(NULL, NULL);
+    if (!sink.bound) {
+        return !rename(sink.path, path);
+    }
+    WITH_QEMU_LOCK_GUARD(&sink.lock) {
+        if (!sink.status.bytes) {
+            return false;
+        }
+    }
+    unnamed = g_strdup_printf("/proc/self/fd/%d", sink.fd);
+    return !linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+bool ft_log_sink_setup(const char *path, Error **errp)
+{
     int fd;
 
     if (!path) {
@@ -306,15 +375,7 @@ bool ft_log_sink_setup(const char *path, Error **errp)
         close(fd);
         return false;
     }
-    sink.fd = fd;
-    sink.scratch = g_byte_array_new();
-    qemu_mutex_init(&sink.lock);
-    qemu_cond_init(&sink.cond);
-    g_queue_init(&sink.queue);
     sink.status.path = sink.path;
-    say_locked("no session has begun");
-    qemu_add_exit_notifier(&notifier);
-    qemu_thread_create(&sink.thread, "ft-log-file", writer_thread, NULL,
-                       QEMU_THREAD_DETACHED);
+    start_writer(fd);
     return true;
 }

@@ -28,6 +28,17 @@ typedef struct FtLogSinkStatus {
  * begins.  False: it can't be written, or is something else than a log.
  */
 bool ft_log_sink_setup(const char *path, Error **errp);
+/*
+ * Without a file: a backup keeps its log, up to bound bytes, in a file without
+ * a name in directory, where ft_log_sink_save() can give it one.
+ */
+void ft_log_sink_setup_spool(const char *directory, uint64_t bound);
+/*
+ * Gives the session's log the name path, once what waits is written; this
+ * process begins no other session.  Any thread.  False: there is none, or
+ * path is on another file system.
+ */
+bool ft_log_sink_save(const char *path);
 /* A session's log begins; hello says what machine it is of. */
 void ft_log_sink_begin(FtRole role, const char *hello, uint64_t session,
                        uint64_t generation);
