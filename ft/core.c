@@ -443,6 +443,7 @@ void ft_core_status(const FtCore *core, FtCoreStatus *status)
         .text = core->text,
         .session = core->session,
         .generation = core->lease.generation,
+        .session_generation = core->session_generation,
         .appended = primary ? core->appended
                             : MAX(core->appended, core->received),
         .sent = primary ? core->sent : core->received,

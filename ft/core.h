@@ -204,6 +204,7 @@ typedef struct FtCoreStatus {
     const char *text;               /* detail of reason; valid until the next event */
     const char *hello;              /* our HELLO's payload now; as text */
     guint64 session, generation;
+    guint64 session_generation;     /* when the session began */
     guint64 appended, sent, acknowledged, executed;
     guint64 peer_icount;            /* P: instructions the backup executed */
     FtLeaseRecord lease;            /* as known last */

@@ -303,7 +303,7 @@ static void steer_sink(FtActionType type)
     ft_core_status(d.core, &status);
     if (type == FT_ACTION_LOG_BEGIN) {
         ft_log_sink_begin(status.role, status.hello, status.session,
-                          status.generation);
+                          status.session_generation);
     } else {
         ft_log_sink_take(&ft_driver_log, ft_log_committed(&ft_driver_log));
         ft_log_sink_end(status.text && *status.text ? status.text

@@ -197,6 +197,10 @@ class FtLog(unittest.TestCase):
         status, output, errors = ft_log('compare', self.a, self.b)
         self.assertEqual(errors, '')
         self.assertRegex(output, 'equal')
+        self.assertNotIn('of different', output)
+        for path, writer in ((self.a, 'primary'), (self.b, 'backup')):
+            self.assertRegex(self.good('verify', path),
+                             rf'written by the {writer}, .* generation 1\n')
         self.assertNotRegex(output, 'differ')
 
     def test_compare_with_a_change(self):

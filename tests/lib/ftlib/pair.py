@@ -272,11 +272,15 @@ class Pair:
 
     def _show_logs(self):
         """The last entries of each side's log: what a failure began with."""
+        try:
+            ft_log = paths.ft_log()
+        except FtError:
+            return                  # the failure itself is what matters
         for machine in self.machines:
             path = os.path.join(machine.directory, self.log or '')
             if os.path.isfile(path):
                 done = subprocess.run(
-                    [paths.ft_log(), 'print', '--last', str(LAST_ENTRIES),
+                    [ft_log, 'print', '--last', str(LAST_ENTRIES),
                      path], text=True, capture_output=True, check=False)
                 print(done.stdout + done.stderr, file=sys.stderr)
 
