@@ -505,6 +505,9 @@ void ft_core_primary_event(FtCore *core, const FtEvent *event)
     case FT_EVENT_PROTECT_FAILED:
         if (ft_core_sync_running(core)) {
             ft_core_sync_give_up(core, FT_REASON_PROTECT_FAILED, event->text);
+        } else if (core->state == FT_STATE_ALONE) {
+            ft_core_set_state(core, FT_STATE_ALONE, FT_REASON_PROTECT_FAILED,
+                              event->text);
         }
         break;
     case FT_EVENT_HELD:

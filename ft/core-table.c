@@ -87,6 +87,7 @@ static const guint8 edges[FT_STATE__MAX][FT_STATE__MAX] = {
     },
     [FT_STATE_ALONE] = {
         [FT_STATE_CONNECTING] = P,
+        [FT_STATE_ALONE] = P,
         [FT_STATE_ENDED] = P,
         [FT_STATE_HALTED] = P,
     },

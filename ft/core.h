@@ -116,8 +116,8 @@ typedef enum FtEventType {
                              text: the machine's identity there, or NULL: as
                              in the config */
     FT_EVENT_PROTECT_FAILED, /* P: the state can't be had; text: why.  Before
-                             the lease names B it ends the attempt, later it
-                             is ignored */
+                             the lease names B it ends the attempt; alone it
+                             is shown; later it is ignored */
 } FtEventType;
 
 typedef struct FtEvent {

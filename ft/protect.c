@@ -11,7 +11,6 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-ft.h"
 #include "qapi/qapi-commands-migration.h"
-#include "qemu/error-report.h"
 #include "migration/ft-state.h"
 #include "migration/misc.h"
 #include "replay/ft-stream.h"
@@ -28,7 +27,6 @@ static FtChannelPeer *new_peer;
 /* It goes on unprotected, as before. */
 static void give_up(const char *why)
 {
-    warn_report("ft: the machine stays unprotected: %s", why);
     ft_channel_peer_free(g_steal_pointer(&new_peer));
     ft_driver_protect_failed(why);
 }

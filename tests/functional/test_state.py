@@ -65,6 +65,20 @@ class TestState(unittest.TestCase):
                 migrate(pair.primary, 'unix:nobody')['status'], 'failed')
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 20)
 
+    def test_nobody_takes_it(self):
+        """ft-protect that fails is told, and the guest goes on."""
+        with RomPair('counter') as pair:
+            alone(pair)
+            rom.wait_count(pair.primary, 20)
+            pair.primary.qmp.command('ft-protect', peer='127.0.0.1:1',
+                                     state='unix:nobody')
+            wait_for(lambda: pair.primary.query()['reason'] ==
+                     'protect-failed', 20, 'the reason', pair.primary.process)
+            status = pair.primary.query()
+            self.assertEqual(status['state'], 'alone')
+            self.assertIn('nobody', status['text'])
+            rom.wait_count(pair.primary, rom.last_count(pair.primary) + 20)
+
     def test_protected(self):
         with RomPair('counter') as pair:
             pair.protect()

@@ -235,6 +235,10 @@ static void test_stale_call(void)
     FEED(&f, "alone/protect-failed empty release:all",
          .type = FT_EVENT_PROTECT_FAILED, .text = "the stream broke");
     text_has(&f, "the stream broke");
+    /* The same before the log began: there is nothing to undo. */
+    FEED(&f, "alone/protect-failed",
+         .type = FT_EVENT_PROTECT_FAILED, .text = "nobody takes the stream");
+    text_has(&f, "nobody takes the stream");
     FEED(&f, "connecting/protect", .type = FT_EVENT_CMD_PROTECT,
          .state_id = ID);
     FEED(&f, "close connect", .type = FT_EVENT_CONNECTED);
