@@ -114,6 +114,11 @@ static ssize_t async_length(const uint8_t *data, size_t size, const char **why)
     case REPLAY_ASYNC_EVENT_BH:
     case REPLAY_ASYNC_EVENT_BH_ONESHOT:
     case REPLAY_ASYNC_EVENT_BLOCK:
+        if (size >= 9 && ldq_be_p(data + 1) == UINT64_MAX) {
+            /* the engine's mark for "not read yet" */
+            *why = "an event with a number that none has";
+            return -1;
+        }
         return 9;
     case REPLAY_ASYNC_EVENT_INPUT:
         return input_length(data, size, why);

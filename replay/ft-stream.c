@@ -70,7 +70,9 @@ static ssize_t source_read(void *opaque, char *buf, size_t size)
     size_t n = ft_log_copy(ft_stream.log, ft_stream.read_position, UINT64_MAX,
                            buf, size);
 
-    assert(n == size);
+    if (n != size) {
+        ft_stream_fail("the engine reads beyond the log's end");
+    }
     ft_stream.read_position += n;
     return n;
 }

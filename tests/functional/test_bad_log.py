@@ -95,6 +95,7 @@ class BadLog(unittest.TestCase):
             (net(0, b''), 'shorter or longer'),
             (char(0, b''), 'shorter or longer'),
             (b'\xf1' + array(b'\xff'), 'control entry'),
+            (bytes([8]) + b'\xff' * 8, 'number that none has'),
             (instructions(1)[:3], 'ends inside'),
             # a button that no mouse has
             (struct.pack('>BIIB', 5, 1, 4000, 1), 'button'),
