@@ -267,22 +267,38 @@ static gboolean batch_timer(gpointer opaque)
 
 /* --- actions ------------------------------------------------------------- */
 
+/*
+ * The vCPU waits while buffers are full (M4), or its backup is late (M15).
+ * Nobody executes while a claim is under way: then only the buffer counts.
+ */
+static void stall_primary(FtCoreStatus *core)
+{
+    bool follows = core->state == FT_STATE_SYNCING ||
+                   core->state == FT_STATE_PAIRING ||
+                   core->state == FT_STATE_PROTECTED;
+
+    if (core->role != FT_ROLE_PRIMARY ||
+        (!follows && core->state != FT_STATE_CLAIMING)) {
+        return;
+    }
+    core->appended = ft_log_end(&ft_driver_log);
+    if (follows) {
+        ft_lag_update(&d.lag, core->appended, core->executed,
+                      g_get_monotonic_time());
+    }
+    ft_stream_set_stall(
+        core->appended - core->acknowledged > FT_LOG_BUFFER_MAX ||
+        (follows && (core->appended - core->executed > FT_RING_MAX ||
+                     d.lag.lag_ms > FT_LAG_STALL_MS)));
+}
+
 static void update_status(void)
 {
     FtCoreStatus core;
     FtDriverStatus *status = &d.status;
 
     ft_core_status(d.core, &core);
-    if (core.role == FT_ROLE_PRIMARY && (core.state == FT_STATE_PROTECTED ||
-                                         core.state == FT_STATE_SYNCING)) {
-        core.appended = ft_log_end(&ft_driver_log);
-        ft_lag_update(&d.lag, core.appended, core.executed,
-                      g_get_monotonic_time());
-        ft_stream_set_stall(
-            core.appended - core.acknowledged > FT_LOG_BUFFER_MAX ||
-            core.appended - core.executed > FT_RING_MAX ||
-            d.lag.lag_ms > FT_LAG_STALL_MS);
-    }
+    stall_primary(&core);
     QEMU_LOCK_GUARD(&d.status_lock);
     status->core = core;
     g_strlcpy(status->text, core.text && *core.text ? core.text
