@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import random
 import struct
 import sys
 import unittest
@@ -16,13 +17,14 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
-from ftlib import rom  # noqa: E402
-from ftlib.fake import FakePrimary, record  # noqa: E402
+from ftlib import entries, rom, wire  # noqa: E402
+from ftlib.fake import SESSION, FakePrimary, record  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 FAILED = 3                  # exit status: ft/control.h
 END_S = 20
+STUCK_S = 40                # ft/limits.h: 10 s without a step
 LOG_SIZE = 3000
 
 INSTRUCTION, INTERRUPT, ASYNC_CHAR, ASYNC_NET = 0, 1, 7, 9
@@ -105,6 +107,48 @@ class BadLog(unittest.TestCase):
                 self.stops(START + entry, 'is bad', words)
         for log in (instructions(5), b'\xf2' + array(b'\x09')):
             self.stops(log, 'before the guest begins')
+
+    def test_frames_that_fit_and_are_wrong(self):
+        cases = [
+            (wire.LOG, {'payload': b'x', 'position': 7}, 'expected was'),
+            (wire.LOG, {}, 'expected was'),
+            (wire.END, {'position': 1}, 'not where the log ends'),
+            (wire.HELLO, {'payload': self.hello}, 'does not expect'),
+            (wire.ACK, {'payload': bytes(16)}, 'does not expect'),
+            (wire.LOG, {'payload': START, 'generation': 9},
+             'another session'),
+        ]
+        for kind, fields, words in cases:
+            with self.subTest(kind=kind, words=words), \
+                    RomPair('counter') as pair, \
+                    self.follow(pair, self.log) as fake:
+                if 'payload' in fields and kind == wire.LOG and \
+                        'generation' in fields:
+                    fields = dict(fields, position=fake.position)
+                fake.send(wire.frame(kind, session=SESSION, **fields))
+                self.assertEqual(pair.backup.process.wait(END_S), FAILED)
+                self.assertIn(words, pair.backup.process.errors())
+                fake.wait_closed()
+                self.assertIn(words, fake.failed or '')
+
+    def test_spoiled_entries(self):
+        """Whatever a live primary sends: 3 with a reason, or it goes on."""
+        seed = random.SystemRandom().randrange(1 << 32)
+        print(f'# seed {seed}')
+        rng = random.Random(seed)
+        parts = entries.split(self.log)
+        for _ in range(3):
+            what, spoiled = entries.mutate(parts, rng)
+            with self.subTest(what), RomPair('counter') as pair, \
+                    self.follow(pair, b''.join(spoiled)) as fake:
+                wait_for(lambda f=fake, p=pair: f.executed == f.position or
+                         p.backup.process.poll() is not None, STUCK_S,
+                         f'an end after {what}')
+                status = pair.backup.process.poll()
+                self.assertIn(status, (None, 0, FAILED),
+                              pair.backup.process.errors())
+                if status == FAILED:
+                    self.assertIn(' ft: ', pair.backup.process.errors())
 
 
 if __name__ == '__main__':
