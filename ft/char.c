@@ -26,6 +26,7 @@
 #define RETRY_MS 5
 /* What the guest wrote last is worth waiting for when the VM ends. */
 #define LAST_TRIES 100
+#define EVENT_SIZE 2
 /* What a backend may leave lying before bytes are lost, with a warning. */
 #define PENDING_MAX (64 * MiB)
 
@@ -34,6 +35,7 @@ typedef struct FtCharGuard {
     GByteArray *pending;        /* released, not taken by the backend yet */
     QEMUTimer *retry;
     bool input_queued;
+    uint8_t number;
 } FtCharGuard;
 
 typedef struct FtCharOutput {
@@ -43,6 +45,15 @@ typedef struct FtCharOutput {
 } FtCharOutput;
 
 static GHashTable *guards;      /* Chardev -> FtCharGuard */
+/*
+ * Events go the way of bytes, and so stay in their order: as two bytes, the
+ * guard's number and the event, for a chardev of our own.
+ */
+static struct {
+    GPtrArray *guards;          /* by number, the same on both sides */
+    Chardev *chr;
+    CharBackend frontend;
+} events;
 
 static void backend_write(void *opaque)
 {
@@ -102,9 +113,49 @@ static FtCharGuard *find_guard(Chardev *chr)
     return guards ? g_hash_table_lookup(guards, chr) : NULL;
 }
 
-bool ft_char_guards(Chardev *chr)
+/* The engine runs an event. */
+static void event_run(void *opaque, const uint8_t *buf, int size)
 {
-    return find_guard(chr);
+    CharBackend *be;
+
+    if (size != EVENT_SIZE || buf[0] >= events.guards->len) {
+        return;                 /* of a damaged log */
+    }
+    be = ((FtCharGuard *)g_ptr_array_index(events.guards, buf[0]))->chr->be;
+    if (be && be->chr_event) {
+        be->chr_event(be->opaque, buf[1]);
+    }
+}
+
+static void event_queue(FtCharGuard *guard, QEMUChrEvent event)
+{
+    uint8_t bytes[EVENT_SIZE] = { guard->number, event };
+
+    if (ft_stream_started() && replay_mode == REPLAY_MODE_RECORD) {
+        replay_chr_be_write(events.chr, bytes, sizeof(bytes));
+    }
+}
+
+bool ft_char_event(Chardev *chr, int event)
+{
+    FtCharGuard *guard = find_guard(chr);
+
+    if (guard) {
+        event_queue(guard, event);
+    }
+    return guard;
+}
+
+void ft_char_tell(void)
+{
+    for (guint i = 0; i < events.guards->len; i++) {
+        FtCharGuard *guard = g_ptr_array_index(events.guards, i);
+
+        if (guard->chr->be && guard->chr->be->chr_event) {
+            event_queue(guard, guard->chr->be_open ? CHR_EVENT_OPENED
+                                                   : CHR_EVENT_CLOSED);
+        }
+    }
 }
 
 void ft_char_input_queue(Chardev *chr)
@@ -157,6 +208,8 @@ static void guard_chardev(Chardev *chr)
     guard->chr = chr;
     guard->pending = g_byte_array_new();
     guard->retry = timer_new_ms(QEMU_CLOCK_REALTIME, backend_write, guard);
+    guard->number = events.guards->len;
+    g_ptr_array_add(events.guards, guard);
     g_hash_table_insert(guards, chr, guard);
     if (!qemu_chr_replay(chr)) {
         qemu_chr_set_feature(chr, QEMU_CHAR_FEATURE_REPLAY);
@@ -198,10 +251,15 @@ static bool guard_property(DeviceState *dev, const Property *prop,
         return true;
     }
     be = object_field_prop_ptr(OBJECT(dev), prop);
-    if (!be->chr || ft_char_guards(be->chr)) {
+    if (!be->chr || find_guard(be->chr)) {
         return true;
     }
     if (!check_chardev(be->chr, errp)) {
+        return false;
+    }
+    if (events.guards->len == UINT8_MAX) {
+        error_setg(errp, "more than %d chardevs can't be protected",
+                   UINT8_MAX);
         return false;
     }
     guard_chardev(be->chr);
@@ -213,18 +271,42 @@ static int leave_others(Object *obj, void *opaque)
 {
     Chardev *chr = CHARDEV(obj);
 
-    if (!ft_char_guards(chr)) {
+    if (!find_guard(chr)) {
         clear_bit(QEMU_CHAR_FEATURE_REPLAY, chr->features);
     }
     return 0;
 }
 
+/* Whether somebody is there now depends on the host; ft_char_tell() says it. */
+static void forget_open(FtCharGuard *guard)
+{
+    CharBackend *be = guard->chr->be;
+
+    if (guard->chr->be_open && be && be->chr_event) {
+        be->chr_event(be->opaque, CHR_EVENT_CLOSED);
+    }
+}
+
+static void open_events(void)
+{
+    for (guint i = 0; i < events.guards->len; i++) {
+        forget_open(g_ptr_array_index(events.guards, i));
+    }
+    events.chr = CHARDEV(object_new(TYPE_CHARDEV_NULL));
+    qemu_chr_fe_init(&events.frontend, events.chr, &error_abort);
+    qemu_chr_fe_set_handlers(&events.frontend, NULL, event_run, NULL, NULL,
+                             NULL, NULL, true);
+    replay_register_char_driver(events.chr);
+}
+
 bool ft_char_guard_all(Error **errp)
 {
     guards = g_hash_table_new(NULL, NULL);
+    events.guards = g_ptr_array_new();
     if (!ft_devices_foreach_property(guard_property, NULL, errp)) {
         return false;
     }
     object_child_foreach(get_chardevs_root(), leave_others, NULL);
+    open_events();
     return true;
 }

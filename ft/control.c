@@ -26,6 +26,7 @@
 #include "driver.h"
 #include "ft.h"
 #include "gate.h"
+#include "host.h"
 #include "limits.h"
 #include "qmp.h"
 #include "restart.h"
@@ -54,13 +55,15 @@ static const char *const harmless[] = {
     "query-*", "x-query-*", "ft-*", "x-ft-*", "trace-event-*", "qom-list",
     "qom-list-*", "qom-get", "device-list-properties", "qmp_capabilities",
     "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
-    "input-send-event", "ringbuf-read", "ringbuf-write", "memsave",
+    "input-send-event", "inject-nmi", "set_link", "chardev-send-break",
+    "screendump", "set_password", "expire_password", "display-update",
+    "change-vnc-password", "ringbuf-read", "ringbuf-write", "memsave",
     "pmemsave", "getfd", "closefd", "add-fd", "remove-fd", "yank",
     "human-monitor-command", "migrate", "migrate-continue",
     "migrate-incoming", "migrate-set-capabilities", "migrate-set-parameters",
     "migrate_cancel",
     /* as the human monitor names them */
-    "help", "sendkey", "mouse_move", "mouse_button", "mouse_set",
+    "help", "nmi", "sendkey", "mouse_move", "mouse_button", "mouse_set",
     "ringbuf_read", "ringbuf_write", "print", "x", "xp", "sum", "gpa2hva",
     "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile", "migrate_continue",
     "migrate_incoming", "migrate_set_capability", "migrate_set_parameter",
@@ -75,7 +78,8 @@ static const char *const harmless[] = {
 static const char *const primary_only[] = {
     "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "sendkey", "input-send-event", "mouse_move", "mouse_button",
-    "mouse_set", "ringbuf-write", "ringbuf_write",
+    "mouse_set", "ringbuf-write", "ringbuf_write", "inject-nmi", "nmi",
+    "set_link", "chardev-send-break",
 };
 
 static bool is_on_list(const char *name, const char *const *list, int n)
@@ -226,6 +230,7 @@ static void begin(uint8_t flags)
         vm_start();
     }
     control.following = false;
+    ft_char_tell();
     if (control.backup) {
         disable_primary_only();
     }
@@ -253,7 +258,9 @@ void ft_control_begin_at_state(bool paused)
 void ft_control_live(void)
 {
     control.backup = false;
-    if (!ft_stream_started()) {
+    if (ft_stream_started()) {
+        ft_char_tell();
+    } else {
         begin(control.start_paused ? FT_START_PAUSED : 0);
     }
     if (control.stop_state != RUN_STATE__MAX) {
@@ -304,6 +311,10 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
     case FT_CONTROL_DIGEST:
         trace_ft_control_run("digest", ft_stream_icount());
         ft_digest_compare(data, size);
+        break;
+    case FT_CONTROL_NMI:
+    case FT_CONTROL_LINK:
+        ft_host_run(code, data, size);
         break;
     case FT_CONTROL_POWERDOWN:
         break;                  /* taken by ft_control_powerdown() */

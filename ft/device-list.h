@@ -43,6 +43,14 @@ static const FtDeviceRow ft_device_list[] = {
       { "piix3-ide", "ide-cd" } },
     { "virtio-blk", "disks (-drive if=virtio), the fastest",
       { "virtio-blk-pci*", "virtio-blk-device" } },
+    { "virtio-scsi", "SCSI disks and CD drives (scsi-hd, scsi-cd)",
+      { "virtio-scsi-pci*", "virtio-scsi-device", "scsi-hd", "scsi-cd" } },
+    { "virtio-rng", "random numbers (of rng-builtin, its default)",
+      { "virtio-rng-pci*", "virtio-rng-device" } },
+    { "virtio-serial", "ports between guest and host (virtserialport, "
+      "virtconsole)",
+      { "virtio-serial-pci*", "virtio-serial-device", "virtserialport",
+        "virtconsole" } },
     { "virtio-net", "network cards, the fastest",
       { "virtio-net-pci*", "virtio-net-device" } },
 };

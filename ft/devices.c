@@ -90,7 +90,8 @@ static const char *advice(const char *type)
     } else if (strstr(type, "scsi") || strstr(type, "ide") ||
                strstr(type, "nvme") || strstr(type, "ahci") ||
                strstr(type, "usb-storage")) {
-        return "use virtio-blk-pci (-drive if=virtio,...)";
+        return "use virtio-blk-pci (-drive if=virtio,...), "
+            "virtio-scsi-pci or IDE";
     } else if (strstr(type, "vga") || strstr(type, "gpu") ||
                strstr(type, "qxl")) {
         return "use -vga std or -vga none";
@@ -101,13 +102,30 @@ static const char *advice(const char *type)
     return "leave it out";
 }
 
+/* Where random numbers come from: the log knows one source. */
+static bool check_rng(Object *obj, Error **errp)
+{
+    Object *rng = object_property_get_link(obj, "rng", NULL);
+
+    if (rng && strcmp(object_get_typename(rng), "rng-builtin")) {
+        error_setg(errp, "the random numbers of '%s' are in no log; leave "
+                   "rng= out of virtio-rng, or use rng-builtin",
+                   object_get_typename(rng));
+        return false;
+    }
+    return true;
+}
+
 static int check_child(Object *obj, void *opaque)
 {
     const char *type = object_get_typename(obj);
     Error **errp = opaque;
 
-    if (!object_dynamic_cast(obj, TYPE_DEVICE) || is_protectable(type)) {
+    if (!object_dynamic_cast(obj, TYPE_DEVICE)) {
         return 0;
+    }
+    if (is_protectable(type)) {
+        return !strcmp(type, "virtio-rng-device") && !check_rng(obj, errp);
     }
     error_setg(errp, "device '%s' (%s) can't be protected; %s", type,
                object_get_canonical_path_component(obj) ?: "?", advice(type));

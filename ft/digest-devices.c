@@ -114,6 +114,11 @@ bool ft_digest_section(QEMUFile *f, const char *name, uint32_t instance)
     return false;
 }
 
+bool ft_digest_is_for(QEMUFile *f)
+{
+    return f && f == now.file;
+}
+
 GArray *ft_digest_devices(Error **errp)
 {
     GArray *sections = g_array_new(FALSE, TRUE, sizeof(FtDigestSection));

@@ -32,17 +32,28 @@ int ft_control_reset(int cause);
 int ft_control_powerdown(int requested);
 int ft_control_shutdown(int cause);
 int ft_control_vmstop(int state);
+/* Primary: the guest's NMI is raised, or a network card's cable is moved. */
+void ft_host_nmi(void);
+void ft_host_link(const char *name, bool up);
 /* True: an HMP command was refused, with a message on the monitor. */
 bool ft_control_hmp_refused(Monitor *mon, const struct HMPCommand *cmd);
 
 /* A section of the devices' state begins; true: it is not wanted. */
 bool ft_digest_section(struct QEMUFile *f, const char *name,
                        uint32_t instance);
+/* True: f gets a digest, while the guest may run. */
+bool ft_digest_is_for(struct QEMUFile *f);
 /*
  * The machine goes on, and a device has work to do.  True: fn is called
  * before the guest executes an instruction.
  */
 bool ft_restart_later(void (*fn)(void *opaque), void *opaque);
+/*
+ * A device leaves work to the main loop.  True: fn is called at an
+ * instruction that the log tells; or by flush, when the device is reset.
+ */
+bool ft_oneshot_schedule(void (*fn)(void *opaque), void *opaque);
+void ft_oneshot_flush(void);
 /*
  * A device waits for a request that it cancelled: every disk's requests
  * complete now.
@@ -58,7 +69,7 @@ bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);
 void ft_char_input_queue(Chardev *chr);
 bool ft_char_input_queued(Chardev *chr);
 void ft_char_input_arrived(Chardev *chr);
-/* True: the guest must not see this backend's events. */
-bool ft_char_guards(Chardev *chr);
+/* True: the event is taken; it reaches the device through the log. */
+bool ft_char_event(Chardev *chr, int event);
 
 #endif

@@ -11,7 +11,7 @@ bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len)
     return false;
 }
 
-bool ft_char_guards(Chardev *chr)
+bool ft_char_event(Chardev *chr, int event)
 {
     return false;
 }

@@ -193,6 +193,10 @@ static const char *control_name(uint8_t code)
         return "DIGEST";
     case FT_CONTROL_TIME:
         return "TIME";
+    case FT_CONTROL_NMI:
+        return "NMI";
+    case FT_CONTROL_LINK:
+        return "LINK";
     }
     return NULL;
 }
@@ -230,6 +234,10 @@ static void describe_control(GString *out, const uint8_t *data, size_t size)
                                (uint64_t)ldq_be_p(payload) / 1000);
         append_elapsed(out, ldq_be_p(payload +
                                      offsetof(FtTimeEntry, elapsed)));
+        break;
+    case FT_CONTROL_LINK:
+        g_string_append_printf(out, " %s of %.*s", payload[0] ? "up" : "down",
+                               (int)(size - 1), payload + 1);
         break;
     default:
         g_string_append_printf(out, ", %zu bytes", size);

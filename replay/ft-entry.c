@@ -177,7 +177,12 @@ static ssize_t control_length(const uint8_t *data, size_t size,
         good = payload == 1 && data[5] < RUN_STATE__MAX;
         break;
     case FT_CONTROL_POWERDOWN:
+    case FT_CONTROL_NMI:
         good = payload == 0;
+        break;
+    case FT_CONTROL_LINK:
+        good = payload >= 2 && data[5] <= 1 &&
+            !memchr(data + 6, 0, payload - 1);
         break;
     case FT_CONTROL_DISK_RESULT:
         good = payload == 12 && (int32_t)ldl_be_p(data + 13) < 0 &&

@@ -427,7 +427,8 @@ class Commands(unittest.TestCase):
                 for name, arguments in (
                         ('device_add', {'driver': 'virtio-rng-pci'}),
                         ('device_del', {'id': 'x'}),
-                        ('inject-nmi', {}),
+                        ('eject', {'device': 'x'}),
+                        ('balloon', {'value': 1 << 23}),
                         ('object-add', {'qom_type': 'iothread', 'id': 'i'}),
                         ('block_resize', {'device': 'x', 'size': 512}),
                         ('qom-set', {'path': '/', 'property': 'x',
@@ -436,7 +437,7 @@ class Commands(unittest.TestCase):
                         with self.assertRaisesRegex(QmpError, BEHIND):
                             machine.qmp.command(name, **arguments)
                 for line in ('device_add virtio-rng-pci',
-                             'set_link x off', 'savevm x', 'nmi',
+                             'eject x', 'savevm x', 'balloon 8',
                              'object_add iothread,id=i'):
                     with self.subTest(line, side=machine.node):
                         self.assertIn(BEHIND, machine.qmp.hmp(line))

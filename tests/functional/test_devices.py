@@ -9,7 +9,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
-import random
 import re
 import subprocess
 import sys
@@ -19,15 +18,13 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
 
-from ftlib import guest, paths  # noqa: E402
-from ftlib.pair import Pair  # noqa: E402
+from ftlib import paths  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
+from ftlib.rom import SerialLine  # noqa: E402
+from ftlib.work import WorkPair, turns  # noqa: E402
 
-BOOT_S = 180
 TURN_S = 120
 TAKEOVER_S = 30
-DISK_MB = 16
-CD_MB = 1
 DIGESTS = 3
 
 # Rows of the list that a test shows exact, by the test's name.
@@ -35,7 +32,9 @@ SHOWN = {
     'test_board': ['pc', 'rtc', 'ps2', 'pcspk', 'parallel', 'floppy', 'vga',
                    'serial'],
     'test_ide': ['ide-hd', 'ide-cd'],
-    'test_virtio': ['virtio-blk', 'virtio-net'],
+    'test_virtio': ['virtio-blk', 'virtio-net', 'virtio-rng'],
+    'test_virtio_scsi': ['virtio-scsi'],
+    'test_virtio_serial': ['virtio-serial'],
 }
 
 
@@ -46,45 +45,30 @@ def listed():
         return re.findall(r'^    \{ "([^"]+)", "', file.read(), re.M)
 
 
-class WorkPair(Pair):
-    """A Linux guest that works devices: load: modules, work: names."""
-
-    def __init__(self, load, work, extra):
-        append = (f'{guest.KERNEL} ft.load={",".join(load)} ft.job=work '
-                  f'ft.work={",".join(work)}')
-        super().__init__(options=[
-            '-display', 'none', '-machine', 'pc', '-m', '128',
-            '-kernel', os.path.join(guest.image(), 'vmlinuz'),
-            '-initrd', os.path.join(guest.image(), 'initramfs.cpio'),
-            '-append', append, '-chardev', 'file,id=s0,path=serial.log',
-            '-serial', 'chardev:s0', '-monitor', 'none', *extra])
-        self.work = work
-
-    def prepare_disks(self):
-        for name, megabytes in (('disk.raw', DISK_MB),
-                                ('second.raw', DISK_MB), ('cd.iso', CD_MB)):
-            data = random.Random(name).randbytes(megabytes << 20)
-            for node in ('a', 'b'):
-                with open(os.path.join(self.directory, node, name),
-                          'wb') as file:
-                    file.write(data)
-
-    def protect(self):
-        self.prepare_disks()
-        self.start_backup()
-        self.start_primary()
-        for machine in (self.primary, self.backup):
-            machine.wait_state('protected')
-        self.primary.wait_serial(guest.READY, BOOT_S)
-
-
 def disk(interface, file):
     return ['-drive', f'if={interface},format=raw,file={file}']
 
 
-def turns(machine, name):
-    return len(re.findall(rf'^FT-GUEST WORK {name} \d+', machine.serial(),
-                          re.M))
+def scsi(kind, file):
+    name = file.split('.', maxsplit=1)[0]
+    return ['-drive', f'if=none,id={name},format=raw,file={file}'
+            + (',media=cdrom,readonly=on' if kind == 'cd' else ''),
+            '-device', f'scsi-{kind},drive={name}']
+
+
+def port(device, name):
+    return ['-chardev', f'socket,id={name},path={name},server=on,wait=off',
+            '-device', f'{device},chardev={name}']
+
+
+class Line(SerialLine):
+    """The other end of one of a machine's ports."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Devices(unittest.TestCase):
@@ -134,9 +118,42 @@ class Devices(unittest.TestCase):
                               '-cdrom', 'cd.iso'])
 
     def test_virtio(self):
-        self.assert_exact([], ['vda'], [
+        self.assert_exact(['virtio_rng'], ['vda', 'rng'], [
+            '-device', 'virtio-rng-pci',
             '-nodefaults', *disk('virtio', 'disk.raw'),
             '-nic', 'user,model=virtio-net-pci'])
+
+
+    def test_virtio_scsi(self):
+        self.assert_exact(['virtio_scsi', 'sd_mod', 'sr_mod'],
+                          ['sda', 'sdb', 'sr0'], [
+                              '-nodefaults', '-device', 'virtio-scsi-pci',
+                              *scsi('hd', 'disk.raw'),
+                              *scsi('hd', 'second.raw'),
+                              *scsi('cd', 'cd.iso')])
+
+    def test_virtio_serial(self):
+        """A port and a console; the other ends come and go."""
+        work = ['vport0p1', 'hvc0']
+        with WorkPair(['virtio_console'], work, [
+                '-nodefaults', '-device', 'virtio-serial-pci',
+                *port('virtserialport,nr=1', 'port'),
+                *port('virtconsole,nr=2', 'console')]) as pair:
+            pair.protect()
+            for number in range(DIGESTS):
+                self.assert_answers(pair.primary, number)
+                self.assert_equal_digest(pair)
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            self.assert_answers(pair.backup, DIGESTS)
+            self.assertNotIn('ERROR', pair.backup.serial())
+
+    def assert_answers(self, machine, number):
+        for name in ('port', 'console'):
+            with Line(machine, name) as line:
+                for word in ('one', 'two', 'three'):
+                    line.send(f'{word}-{number}\n')
+                    line.wait(f'{word}-{number}'.upper())
 
 
 class List(unittest.TestCase):

@@ -47,12 +47,14 @@ DEVICES = [
     ('-device isa-debug-exit', 'isa-debug-exit', 'leave it out'),
     ('-usb', 'piix3-usb-uhci', 'leave it out'),
     ('-device qemu-xhci', 'qemu-xhci', 'leave it out'),
-    ('-device virtio-scsi-pci', 'virtio-scsi-pci', 'virtio-blk-pci'),
+    ('-device pvscsi', 'pvscsi', 'virtio-scsi-pci'),
+    ('-device virtio-scsi-pci -blockdev null-co,read-zeroes=on,node-name=d '
+     '-device scsi-generic,drive=d', 'scsi-generic'),
     ('-device nvme,serial=x,drive=d0 -drive '
      'if=none,id=d0,file=d.raw,format=raw', 'nvme', 'virtio-blk-pci'),
-    ('-device virtio-rng-pci', 'virtio-rng-pci', 'leave it out'),
+    ('-object rng-random,id=r -device virtio-rng-pci,rng=r', 'rng-random',
+     'rng-builtin'),
     ('-device virtio-balloon-pci', 'virtio-balloon-pci', 'leave it out'),
-    ('-device virtio-serial-pci', 'virtio-serial-pci', 'leave it out'),
     ('-device i6300esb', 'i6300esb', 'leave it out'),
     ('-vga cirrus', 'cirrus-vga', '-vga std'),
     ('-device virtio-gpu-pci', 'virtio-gpu-pci', '-vga std'),

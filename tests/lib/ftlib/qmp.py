@@ -81,7 +81,7 @@ class Qmp:
             self.events.append(message)
         return message
 
-    def command(self, name, timeout=10, **arguments):
+    def command(self, name, /, timeout=10, **arguments):
         """Runs a command; '_' in argument names means '-'."""
         self._id += 1
         request = {'execute': name, 'id': self._id}

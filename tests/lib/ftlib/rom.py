@@ -189,8 +189,8 @@ class EchoPair(RomPair):
 class SerialLine:
     """The other end of a machine's serial port."""
 
-    def __init__(self, machine):
-        path = os.path.join(machine.directory, 'serial')
+    def __init__(self, machine, name='serial'):
+        path = os.path.join(machine.directory, name)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(20)
         self._socket.connect(path)
