@@ -31,7 +31,7 @@ class Recording:
     def pair(self):
         """A pair of the same machines, its disks made anew."""
         pair = self._make()
-        if pair._disk:
+        if pair.disk:
             pair.prepare_disks()
         return pair
 
