@@ -56,7 +56,7 @@ static const char *const harmless[] = {
     "qom-list-*", "qom-get", "device-list-properties", "qmp_capabilities",
     "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "input-send-event", "inject-nmi", "set_link", "chardev-send-break",
-    "screendump", "set_password", "expire_password", "display-update",
+    "screendump", "set_password", "expire_password",
     "change-vnc-password", "ringbuf-read", "ringbuf-write", "memsave",
     "pmemsave", "getfd", "closefd", "add-fd", "remove-fd", "yank",
     "human-monitor-command", "migrate", "migrate-continue",

@@ -29,9 +29,11 @@ HARMLESS = {
     'qmp_capabilities', 'qom-get', 'qom-list', 'qom-list-properties',
     'qom-list-types', 'quit', 'remove-fd', 'ringbuf-read',
     'trace-event-get-state', 'trace-event-set-state', 'x-ft-digest', 'yank',
+    'ft-protect', 'screendump', 'set_password', 'expire_password',
 }
 # Reach the backup through the log.
-ON_PRIMARY = {'cont', 'input-send-event', 'ringbuf-write', 'send-key',
+ON_PRIMARY = {'chardev-send-break', 'inject-nmi', 'set_link', 'cont',
+              'input-send-event', 'ringbuf-write', 'send-key',
               'stop', 'system_powerdown', 'system_reset'}
 
 LOOKS = [
