@@ -5,7 +5,7 @@
  *
  *   u8  version
  *   u8  flags: 1 = with a hash of all memory
- *   u32 number, u64 instructions
+ *   u32 number, u64 instructions, u64 hash of the log since the last one
  *   u64 hash of all registers; u16 n, then n times u16: hash of a register
  *   u16 n, then n times: u16 hash of a section's name, u32 of its contents
  *   written pages, then the scrub's: u32 pages, u32 pages a group, and for
@@ -87,6 +87,7 @@ GByteArray *ft_digest_data_out(const FtDigestData *data)
     put8(out, data->has_full ? HAS_FULL : 0);
     put32(out, data->number);
     put64(out, data->icount);
+    put64(out, data->log);
     put64(out, data->cpu);
     put16(out, data->registers->len);
     for (guint i = 0; i < data->registers->len; i++) {
@@ -170,6 +171,7 @@ FtDigestData *ft_digest_data_in(const uint8_t *bytes, size_t size,
     data->has_full = *take(&in, 1) & HAS_FULL;
     data->number = ft_get32(take(&in, 4));
     data->icount = ft_get64(take(&in, 8));
+    data->log = ft_get64(take(&in, 8));
     data->cpu = ft_get64(take(&in, 8));
     for (n = take_count(&in); n; n--) {
         uint16_t hash = ft_get16(take(&in, 2));
@@ -285,6 +287,10 @@ char *ft_digest_data_differences(const FtDigestData *mine,
                                " on the other side\n", mine->icount,
                                theirs->icount);
     }
+    if (mine->log != theirs->log) {
+        g_string_append(out, "the log that was executed since the last "
+                        "digest is not the one that was written\n");
+    }
     compare_cpu(out, mine, theirs);
     compare_devices(out, mine, theirs);
     compare_pages(out, "written memory", &mine->written, &theirs->written);
@@ -321,8 +327,8 @@ char *ft_digest_data_text(const FtDigestData *data)
     GString *out = g_string_new(NULL);
 
     g_string_append_printf(out, "digest %u\ninstructions %" PRIu64
-                           "\nregisters: %016" PRIx64 "\n", data->number,
-                           data->icount, data->cpu);
+                           "\nlog: %016" PRIx64 "\nregisters: %016" PRIx64 "\n",
+                           data->number, data->icount, data->log, data->cpu);
     for (guint i = 0; i < data->registers->len; i++) {
         g_string_append_printf(out, "  %04x %s\n",
                                g_array_index(data->registers, uint16_t, i),

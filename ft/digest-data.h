@@ -15,6 +15,7 @@
 typedef struct FtDigestData {
     uint32_t number;            /* counts from 1 in each session */
     uint64_t icount;
+    uint64_t log;               /* hash of the log since the last digest */
     uint64_t cpu;               /* hash of all registers */
     GArray *registers;          /* uint16_t, a hash of each part */
     GArray *sections;           /* FtDigestSection; of a log without names */

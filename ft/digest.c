@@ -13,6 +13,7 @@
 #include "digest.h"
 #include "digest-data.h"
 #include "driver.h"
+#include "evidence.h"
 #include "hash.h"
 
 static struct {
@@ -50,6 +51,7 @@ static FtDigestData *make(bool full)
     g_autoptr(FtDigestData) data = g_new0(FtDigestData, 1);
 
     data->number = digest.count + 1;
+    data->log = ft_stream_take_log_hash();
     data->icount = replay_get_current_icount();
     hash_cpu(data);
     ft_stream_hold_clocks(true);
@@ -149,6 +151,7 @@ static void fail(const FtDigestData *mine, const FtDigestData *theirs,
         "the backup diverged from its primary: %.*s",
         (int)strcspn(differences, "\n"), differences);
 
+    ft_evidence_digests(mine, theirs, differences);
     ft_driver_fail(why);
 }
 
@@ -170,12 +173,13 @@ void ft_digest_compare(const uint8_t *bytes, size_t size)
     }
     mine = make(theirs->has_full);
     differences = ft_digest_data_differences(mine, theirs);
-    done(ft_stream_executed());
-    info = summary(mine, digest.position);
+    info = summary(mine, ft_stream_executed());
     if (theirs->has_full || *differences) {
         qapi_event_send_ft_digest(info, !*differences);
     }
     if (*differences) {
         fail(mine, theirs, differences);
+    } else {
+        done(info->position);
     }
 }

@@ -53,6 +53,12 @@ static QTAILQ_HEAD(, FtDisk) disks = QTAILQ_HEAD_INITIALIZER(disks);
 static uint64_t next_id;
 static GHashTable *results;     /* id -> -errno of the primary's disk */
 static FtDiskFailFn *fail_fn;
+static int under_way;           /* atomic: requests that this side's disks have */
+
+bool ft_disk_busy(void)
+{
+    return qatomic_read(&under_way) > 0;
+}
 
 uint64_t ft_disk_next_request(void)
 {
@@ -169,6 +175,7 @@ static FtDiskRequest *coroutine_fn request_begin(BlockDriverState *bs,
     req->co = qemu_coroutine_self();
     req->bh = aio_bh_new(bdrv_get_aio_context(bs), request_event, req);
     QTAILQ_INSERT_TAIL(&disk->requests, req, next);
+    qatomic_inc(&under_way);
     while (overlaps_earlier(req)) {
         qemu_co_queue_wait(&disk->overlap, NULL);
     }
@@ -183,6 +190,7 @@ static int coroutine_fn request_end(FtDiskRequest *req, int ret)
 
     req->ret = ret;
     req->io_done = true;
+    qatomic_dec(&under_way);
     qemu_co_queue_restart_all(&disk->overlap);
     if (ret < 0) {
         stq_be_p(result, req->id);

@@ -21,5 +21,7 @@ void ft_disk_set_result(uint64_t id, int ret);
 /* Requests are numbered alike on both sides, also from a state on. */
 uint64_t ft_disk_next_request(void);
 void ft_disk_set_next_request(uint64_t id);
+/* Any thread: a request to a disk of this side is under way. */
+bool ft_disk_busy(void);
 
 #endif

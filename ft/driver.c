@@ -21,6 +21,7 @@
 #include "claim-thread.h"
 #include "control.h"
 #include "driver.h"
+#include "evidence.h"
 #include "gate.h"
 #include "halt.h"
 #include "jobs.h"
@@ -29,6 +30,7 @@
 #include "log-sink.h"
 #include "offline.h"
 #include "options.h"
+#include "progress.h"
 #include "trace.h"
 
 /* A guest that never idles publishes its instruction count this often. */
@@ -46,10 +48,6 @@ static struct {
     GSource *timers[FT_TIMER__MAX];
     GByteArray *scratch;        /* log bytes on their way to frames */
     uint64_t parsed;            /* backup: entries up to here are well formed */
-
-    /* Backup: the last step seen, I/O thread. */
-    uint64_t step_executed, step_icount;
-    gint64 step_us;
 
     uint64_t told;              /* primary: the core knows the log to here */
     gint append_pending;        /* atomic */
@@ -209,7 +207,7 @@ static bool entries_well_formed(uint64_t position)
                 "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s; "
                 "the backup stops here", d.parsed + at, d.scratch->data[at],
                 why ?: "a transaction ends inside it");
-            post(FT_EVENT_FAIL, 0, text);
+            ft_driver_fail(text);
             return false;
         }
         ft_time_arrived(d.scratch->data + at);
@@ -433,30 +431,6 @@ static void feed_one(const FtEvent *event)
     }
 }
 
-/*
- * A replay that has diverged without noticing waits for an event that never
- * comes.  Held back by its lag, the primary would wait with it.
- */
-static void watch_progress(uint64_t executed, uint64_t icount)
-{
-    gint64 now = g_get_monotonic_time();
-
-    if (executed != d.step_executed || icount != d.step_icount ||
-        executed == ft_log_committed(&ft_driver_log)) {
-        d.step_executed = executed;
-        d.step_icount = icount;
-        d.step_us = now;
-    } else if (now - d.step_us > FT_STUCK_MS * 1000LL) {
-        g_autofree char *why = g_strdup_printf(
-            "the backup makes no progress at log position %" PRIu64
-            ", instruction %" PRIu64 ", for %d s: it has diverged, or its "
-            "disk hangs", executed, icount, FT_STUCK_MS / 1000);
-
-        d.step_us = now;
-        post(FT_EVENT_FAIL, 0, why);
-    }
-}
-
 /* The backup's progress is reported with what it acknowledges. */
 static void feed(const FtEvent *event)
 {
@@ -468,9 +442,6 @@ static void feed(const FtEvent *event)
         };
 
         feed_one(&executed);
-        if (ft_stream_follows()) {
-            watch_progress(executed.position, executed.icount);
-        }
     }
     feed_one(event);
     update_status();
@@ -680,6 +651,8 @@ void ft_driver_end(void)
 
 void ft_driver_fail(const char *why)
 {
+    g_autofree char *evidence = NULL, *text = NULL;
+
     if (ft_options.replay) {
         ft_offline_fail(why);
         return;
@@ -687,12 +660,40 @@ void ft_driver_fail(const char *why)
     if (!d.context) {
         return;                 /* too early; ft/halt.c ends the process */
     }
-    post(FT_EVENT_FAIL, 0, why);
+    if (ft_stream_follows()) {
+        evidence = ft_evidence_write(why);
+    }
+    text = g_strconcat(why, evidence, NULL);
+    post(FT_EVENT_FAIL, 0, text);
 }
 
 void ft_driver_drained(void)
 {
     post(FT_EVENT_DRAINED, 0, NULL);
+}
+
+/*
+ * A backup that hangs holds its primary back; a primary whose main thread
+ * hangs serves nobody, and its backup can.
+ */
+static gboolean watch_timer(gpointer opaque)
+{
+    g_autofree char *why = ft_progress_tick();
+
+    if (why && (ft_stream_follows() ||
+                d.status.core.state == FT_STATE_PROTECTED)) {
+        ft_driver_fail(why);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static void add_timer(guint interval_ms, GSourceFunc fn)
+{
+    GSource *source = g_timeout_source_new(interval_ms);
+
+    g_source_set_callback(source, fn, NULL, NULL);
+    g_source_attach(source, d.context);
+    g_source_unref(source);
 }
 
 static void *io_thread(void *opaque)
@@ -701,12 +702,10 @@ static void *io_thread(void *opaque)
         .type = FT_EVENT_START,
         .state_id = ft_state_id(),
     };
-    GSource *batch = g_timeout_source_new(BATCH_MS);
 
     g_main_context_push_thread_default(d.context);
-    g_source_set_callback(batch, batch_timer, NULL, NULL);
-    g_source_attach(batch, d.context);
-    g_source_unref(batch);
+    add_timer(BATCH_MS, batch_timer);
+    add_timer(FT_WATCH_TICK_MS, watch_timer);
     ft_channel_start(d.context, &channel_ops);
     feed(&start);
     g_main_loop_run(d.loop);

@@ -26,6 +26,7 @@
 #include "disk.h"
 #include "disks.h"
 #include "driver.h"
+#include "evidence.h"
 #include "ft.h"
 #include "gate.h"
 #include "halt.h"
@@ -128,6 +129,7 @@ static void machine_done(Notifier *notifier, void *opaque)
     }
     ft_control_init(ft_options.role, start_paused);
     ft_digest_init(ft_options.digest_ms);
+    ft_evidence_setup(ft_options.evidence);
     node = ft_identity_node();
     ft_qmp_init(node);
     if (!runstate_check(RUN_STATE_INMIGRATE)) {

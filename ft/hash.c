@@ -11,6 +11,7 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
+#include "system/block-backend.h"
 #include "hash.h"
 
 #define XXH_INLINE_ALL
@@ -60,6 +61,27 @@ char *ft_hash_bytes(const void *data, size_t size)
 uint64_t ft_hash64(const void *data, size_t size)
 {
     return XXH3_64bits(data, size);
+}
+
+FtHash *ft_hash_new(void)
+{
+    XXH3_state_t *state = XXH3_createState();
+
+    XXH3_64bits_reset(state);
+    return (FtHash *)state;
+}
+
+void ft_hash_update(FtHash *hash, const void *data, size_t size)
+{
+    XXH3_64bits_update((XXH3_state_t *)hash, data, size);
+}
+
+uint64_t ft_hash_take(FtHash *hash)
+{
+    uint64_t value = XXH3_64bits_digest((XXH3_state_t *)hash);
+
+    XXH3_64bits_reset((XXH3_state_t *)hash);
+    return value;
 }
 
 char *ft_hash_file(const char *path, Error **errp)

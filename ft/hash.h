@@ -10,9 +10,15 @@
 #ifndef FT_HASH_H
 #define FT_HASH_H
 
-#include "system/block-backend.h"
+#include "qemu/typedefs.h"
 
 uint64_t ft_hash64(const void *data, size_t size);
+/* The same of what comes in parts. */
+typedef struct FtHash FtHash;
+FtHash *ft_hash_new(void);
+void ft_hash_update(FtHash *hash, const void *data, size_t size);
+/* Returns the hash so far, and begins anew. */
+uint64_t ft_hash_take(FtHash *hash);
 /* 128 bits, in hexadecimal. */
 char *ft_hash_bytes(const void *data, size_t size);
 /* NULL and *errp when the file or the disk can't be read. */

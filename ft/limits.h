@@ -47,9 +47,15 @@ enum {
     /* A process that was told to end ends without the lease's answer after
        this; like a crash, that is always safe. */
     FT_END_GRACE_MS = 5000,
-    /* A backup with log to execute that makes no step for this long has
-       diverged, or its disk hangs: it stops. */
-    FT_STUCK_MS = 10000,
+    /* Progress is looked at this often. */
+    FT_WATCH_TICK_MS = 100,
+    /* A backup that makes no step while there is log to execute has diverged
+       when both its threads made so many rounds, a tick apart. */
+    FT_STUCK_ROUNDS = 8,
+    /* It stops when a disk of its own takes longer than this. */
+    FT_STUCK_DISK_MS = 10000,
+    /* And when its main thread makes no round for this long. */
+    FT_MAIN_HANG_MS = 10000,
     /* The longest log entry a backup accepts. */
     FT_ENTRY_MAX = 1024 * 1024,
 };
@@ -62,6 +68,7 @@ G_STATIC_ASSERT(FT_HANDSHAKE_MS < FT_PROTECT_MS);
 G_STATIC_ASSERT(FT_PAIR_LAG_MS % FT_HEARTBEAT_INTERVAL_MS == 0);
 /* A new pair's primary is not held back for its lag at once. */
 G_STATIC_ASSERT(FT_PAIR_LAG_MS < FT_LAG_STALL_MS);
+G_STATIC_ASSERT(FT_STUCK_ROUNDS * FT_WATCH_TICK_MS <= 1000);
 G_STATIC_ASSERT(FT_HELLO_MAX <= FT_FRAME_PAYLOAD_MAX);
 G_STATIC_ASSERT(FT_REASON_MAX <= FT_FRAME_PAYLOAD_MAX);
 G_STATIC_ASSERT(FT_ENTRY_MAX < FT_LOG_BUFFER_MAX);

@@ -84,6 +84,12 @@ size_t ft_log_copy(FtLog *log, uint64_t position, uint64_t limit,
     return size;
 }
 
+uint64_t ft_log_base(FtLog *log)
+{
+    QEMU_LOCK_GUARD(&log->lock);
+    return log->base;
+}
+
 uint64_t ft_log_end(FtLog *log)
 {
     QEMU_LOCK_GUARD(&log->lock);

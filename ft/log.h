@@ -41,6 +41,8 @@ void ft_log_trim(FtLog *log, uint64_t position);
 size_t ft_log_copy(FtLog *log, uint64_t position, uint64_t limit,
                    void *data, size_t size);
 uint64_t ft_log_end(FtLog *log);
+/* The oldest position that is kept. */
+uint64_t ft_log_base(FtLog *log);
 uint64_t ft_log_committed(FtLog *log);
 /* Waits until something is committed beyond position, or the time is over. */
 void ft_log_wait(FtLog *log, uint64_t position, int timeout_ms);

@@ -22,6 +22,7 @@
 #include "migration/ft-state.h"
 #include "replay/ft-stream.h"
 #include "control.h"
+#include "evidence.h"
 #include "gate.h"
 #include "halt.h"
 #include "jobs.h"
@@ -29,6 +30,7 @@
 #include "log-file.h"
 #include "offline.h"
 #include "options.h"
+#include "progress.h"
 
 /* The log is read this far ahead of what is executed. */
 #define WINDOW (16 * MiB)
@@ -46,8 +48,7 @@ static struct {
     bool begun;                 /* the log's first frame was there */
     bool cut;                   /* nothing follows: the stop was reached */
     char *end_text;             /* why the log ends */
-    uint64_t seen_executed, seen_icount;
-    gint64 seen_us;
+    unsigned polls;
     gint64 begun_us;
 
     FILE *pc_file;              /* replay mutex */
@@ -95,11 +96,16 @@ void ft_offline_fail(const char *why)
         .type = FT_ACTION_HALT,
         .reason = FT_REASON_LOCAL_FAILURE,
     };
-    g_autofree char *text = g_strdup_printf(
-        "the replay stops at log position %" PRIu64 ", instruction %" PRIu64
-        ": %s", ft_stream_executed(), ft_stream_icount(), why);
+    g_autofree char *evidence = NULL, *text = NULL;
 
     if (claim_end()) {
+        if (ft_stream_follows()) {
+            evidence = ft_evidence_write(why);
+        }
+        text = g_strdup_printf(
+            "the replay stops at log position %" PRIu64 ", instruction %"
+            PRIu64 ": %s%s", ft_stream_executed(), ft_stream_icount(), why,
+            evidence ?: "");
         say("%s", text);
         halt.text = text;
         ft_gate_close();
@@ -158,22 +164,15 @@ static void stopped_bh(void *opaque)
 /* Sleeps a little.  False: it is over. */
 static bool wait_a_little(void)
 {
-    uint64_t executed = ft_stream_executed(), icount = ft_stream_icount();
-    gint64 now = g_get_monotonic_time();
+    g_autofree char *why = NULL;
 
-    if (executed != offline.seen_executed || icount != offline.seen_icount ||
-        !offline.seen_us || !runstate_is_running()) {
-        offline.seen_executed = executed;
-        offline.seen_icount = icount;
-        offline.seen_us = now;
-    } else if (now - offline.seen_us > FT_STUCK_MS * 1000LL) {
-        g_autofree char *why = g_strdup_printf(
-            "no progress for %d s: the replay has diverged, or its disk "
-            "hangs", FT_STUCK_MS / 1000);
-
+    g_usleep(POLL_MS * 1000);
+    if (++offline.polls % (FT_WATCH_TICK_MS / POLL_MS) == 0) {
+        why = ft_progress_tick();
+    }
+    if (why && runstate_is_running()) {
         ft_offline_fail(why);
     }
-    g_usleep(POLL_MS * 1000);
     return !is_over();
 }
 

@@ -38,6 +38,8 @@ static QemuOptsList ft_opts = {
         { .name = "show", .type = QEMU_OPT_BOOL },
         { .name = "stop-position", .type = QEMU_OPT_NUMBER },
         { .name = "stop-instruction", .type = QEMU_OPT_NUMBER },
+        { .name = "x-faults", .type = QEMU_OPT_BOOL },
+        { .name = "evidence", .type = QEMU_OPT_STRING },
         { .name = "digest-ms", .type = QEMU_OPT_NUMBER },
         { /* end */ }
     },
@@ -71,6 +73,8 @@ static void print_help(void)
 "                    replay only: stop the machine there, for a look at it\n"
 "  digest-ms=N       primary: compare the machines every N milliseconds\n"
 "                    (default 500; 0: never)\n"
+"  evidence=DIR      where a backup that has diverged leaves what it knows\n"
+"                    (default: /var/tmp/qemu-ft-evidence-UID)\n"
 "\n"
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
@@ -239,6 +243,8 @@ static void parse_digest(QemuOpts *opts)
         exit(1);
     }
     ft_options.digest_ms = ms;
+    ft_options.faults = qemu_opt_get_bool(opts, "x-faults", false);
+    ft_options.evidence = g_strdup(qemu_opt_get(opts, "evidence"));
 }
 
 static void parse_pair(QemuOpts *opts)

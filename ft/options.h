@@ -27,6 +27,8 @@ typedef struct FtOptions {
     char *pc_path;              /* the guest's program counters go there */
     uint64_t stop_position;     /* 0: at the log's end */
     uint64_t stop_instruction;
+    char *evidence;             /* where bundles go; NULL: the usual place */
+    bool faults;                /* tests may damage this machine */
     unsigned digest_ms;         /* 0: digests on demand only */
 } FtOptions;
 

@@ -112,6 +112,8 @@ FtInfo *qmp_query_ft(Error **errp)
     info->held_outputs = gate.held;
     info->held_bytes = gate.held_bytes;
     info->heartbeats = st.core.heartbeats_seen;
+    info->digest_interval_ms = ft_options.digest_ms;
+    ft_digest_status(&info->digests, &info->digest_position);
     info->lease = g_new0(FtLeaseInfo, 1);
     info->lease->uri = g_strdup(ft_options.lease_uri);
     info->lease->generation = st.core.lease.generation;
@@ -161,6 +163,9 @@ static HumanReadableText *info_ft(Error **errp)
                            PRIu64 " (%" PRIu64 " bytes)\n", i->lag_bytes,
                            i->lag_instructions, i->lag_ms, i->held_outputs,
                            i->held_bytes);
+    g_string_append_printf(buf, "digests: %" PRIu64 " in this session, the "
+                           "last at log position %" PRIu64 "\n", i->digests,
+                           i->digest_position);
     if (i->log_file) {
         g_string_append_printf(buf, "log file: %s, %" PRIu64 " bytes, %s\n",
                                i->log_file->path, i->log_file->bytes,

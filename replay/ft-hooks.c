@@ -52,9 +52,19 @@ static bool vcpu_is_held(void)
         runstate_is_running();
 }
 
+/* Each counter has one writer. */
+static void count_round(void)
+{
+    uint64_t *rounds = current_cpu ? &ft_stream.vcpu_rounds
+                                   : &ft_stream.main_rounds;
+
+    qatomic_set(rounds, *rounds + 1);
+}
+
 /* Called with the BQL, under which the main thread changes the engine. */
 bool ft_stream_hook_idle(void)
 {
+    count_round();
     if (ft_stream.active && vcpu_is_held()) {
         return false;
     }
@@ -99,6 +109,7 @@ void ft_stream_hook_before_lock(void)
 
 void ft_stream_hook_after_lock(void)
 {
+    count_round();
     if (!ft_stream_plays()) {
         return;
     }

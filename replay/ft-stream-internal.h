@@ -8,12 +8,14 @@
 
 #include "ft-stream.h"
 #include "replay-internal.h"
+#include "ft/hash.h"
 
 typedef struct FtStream {
     /* Set up once. */
     bool active;
     FtLog *log;
     FtStreamOps ops;
+    FtHash *hash;               /* replay mutex: of the log's bytes */
     QEMUBH *bh;
 
     /* Protected by the replay mutex. */
@@ -25,12 +27,16 @@ typedef struct FtStream {
     bool resetting;             /* primary: the transaction goes on */
     bool control_pending;       /* backup: a control entry is next */
     bool time_pending;          /* backup: a TIME entry is, for the vCPU */
+    uint64_t log_hash;          /* backup: up to the last START or DIGEST */
     uint64_t read_position;     /* backup: the engine's next byte */
+    uint64_t tail_position;     /* backup: an entry begins there; what is
+                                   before it can go when more is kept */
 
     /* Atomic. */
     bool draining;
     bool main_polls;            /* backup: the main loop may sleep */
     bool vcpu_waits;            /* backup: for the main loop's turn to end */
+    uint64_t vcpu_rounds, main_rounds;
     bool stall;                 /* primary: buffers are full (M4) */
     uint64_t executed;
     int64_t icount;

@@ -44,6 +44,9 @@
  */
 #define INPUT_SIZE 64
 
+/* Of the log that was executed, so much at least is kept. */
+#define TAIL_SIZE (512 * KiB)
+
 FtStream ft_stream;
 
 bool ft_stream_active(void)
@@ -57,6 +60,7 @@ static ssize_t sink_write(void *opaque, const char *buf, size_t size)
 {
     if (ft_stream.to_log) {
         ft_log_append(ft_stream.log, buf, size);
+        ft_hash_update(ft_stream.hash, buf, size);
     }
     return size;
 }
@@ -73,6 +77,7 @@ static ssize_t source_read(void *opaque, char *buf, size_t size)
     if (n != size) {
         ft_stream_fail("the engine reads beyond the log's end");
     }
+    ft_hash_update(ft_stream.hash, buf, n);
     ft_stream.read_position += n;
     return n;
 }
@@ -102,6 +107,7 @@ void ft_stream_setup(bool play, FtLog *log, const FtStreamOps *ops)
     ft_stream.active = true;
     ft_stream.log = log;
     ft_stream.ops = *ops;
+    ft_stream.hash = ft_hash_new();
     ft_stream.starved = play;
     ft_stream.bh = qemu_bh_new(stream_bh, NULL);
 }
@@ -156,6 +162,16 @@ void ft_stream_end_log(void)
     ft_log_wake(ft_stream.log);
 }
 
+uint64_t ft_stream_take_log_hash(void)
+{
+    if (ft_stream_plays()) {
+        return ft_stream.log_hash;
+    }
+    replay_save_instructions();
+    fflush(replay_file);
+    return ft_hash_take(ft_stream.hash);
+}
+
 void ft_stream_put_control(FtControl code, const void *data, size_t size)
 {
     uint8_t header[5];
@@ -165,6 +181,9 @@ void ft_stream_put_control(FtControl code, const void *data, size_t size)
         return;
     }
     replay_save_instructions();
+    if (code == FT_CONTROL_START) {
+        ft_stream_take_log_hash();
+    }
     header[0] = code;
     stl_be_p(header + 1, size);
     fwrite(header, 1, sizeof(header), replay_file);
@@ -273,13 +292,30 @@ static void run_control(bool fetch_next)
 {
     g_autofree uint8_t *data = NULL;
     size_t size;
-    FtControl code = replay_get_byte();
+    FtControl code = next_code();
 
+    if (code == FT_CONTROL_START || code == FT_CONTROL_DIGEST) {
+        ft_stream.log_hash = ft_hash_take(ft_stream.hash);
+    }
+    replay_get_byte();
     replay_get_array_alloc(&data, &size);
     if (fetch_next) {
         ft_stream_fetch_again();
     }
     ft_stream.ops.control(code, data, size);
+}
+
+/* Of what was executed some is kept, as evidence. */
+static void trim_log(void)
+{
+    uint64_t at = ft_stream.read_position;
+
+    if (at < ft_stream.tail_position) {
+        ft_stream.tail_position = at;           /* another session's log */
+    } else if (at - ft_stream.tail_position >= TAIL_SIZE) {
+        ft_log_trim(ft_stream.log, ft_stream.tail_position);
+        ft_stream.tail_position = at;
+    }
 }
 
 /*
@@ -297,7 +333,7 @@ bool ft_stream_hook_fetch(void)
 
         ft_stream.ops.fetched(ft_stream.read_position);
         if (next < FT_CONTROL_FIRST || next == FT_CONTROL_TIME) {
-            ft_log_trim(ft_stream.log, ft_stream.read_position);
+            trim_log();
             ft_stream.starved = false;
             ft_stream.time_pending = next == FT_CONTROL_TIME;
             if (ft_stream.time_pending) {
@@ -365,6 +401,17 @@ void ft_stream_drain(void)
 uint64_t ft_stream_executed(void)
 {
     return qatomic_read(&ft_stream.executed);
+}
+
+bool ft_stream_locked(void)
+{
+    return replay_mutex_locked();
+}
+
+void ft_stream_rounds(uint64_t *vcpu, uint64_t *main)
+{
+    *vcpu = qatomic_read(&ft_stream.vcpu_rounds);
+    *main = qatomic_read(&ft_stream.main_rounds);
 }
 
 uint64_t ft_stream_icount(void)

@@ -101,6 +101,11 @@ void ft_stream_reset_tlb(void);
 uint64_t ft_stream_flush(void);
 /* Appends a control entry at the current instruction; replay mutex. */
 void ft_stream_put_control(FtControl code, const void *data, size_t size);
+/*
+ * Of the log's bytes from the last START or DIGEST up to the DIGEST that is
+ * being put, or run.
+ */
+uint64_t ft_stream_take_log_hash(void);
 /* The guest runs and its log is written. */
 bool ft_stream_writes_log(void);
 /* After each reset of the machine's devices. */
@@ -126,6 +131,9 @@ bool ft_stream_follows(void);           /* backup: it has begun to replay */
 void ft_stream_published(void);         /* backup: the log was committed */
 uint64_t ft_stream_executed(void);      /* backup: entries done up to here */
 uint64_t ft_stream_icount(void);        /* instructions executed, nearly now */
+bool ft_stream_locked(void);            /* the caller has the replay mutex */
+/* How often each thread came by here; of two calls, has it turned round? */
+void ft_stream_rounds(uint64_t *vcpu, uint64_t *main);
 /* Primary: the vCPU waits while buffers are full or the backup is late. */
 void ft_stream_set_stall(bool stall);
 /* Backup: go live when everything committed is executed. */

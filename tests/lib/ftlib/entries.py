@@ -9,7 +9,17 @@ INSTRUCTION, INTERRUPT, EXCEPTION, ASYNC = 0, 1, 2, 3
 INPUT, INPUT_SYNC, CHAR, BLOCK, NET = 5, 6, 7, 8, 9
 SHUTDOWN, SHUTDOWN_END = 10, 21
 RANDOM, CLOCK, CHECKPOINT, CHECKPOINT_END = 27, 28, 30, 39
-CONTROL = 0xf0
+CLOCK_HOST, CLOCK_ELAPSED = CLOCK, CLOCK + 1
+CONTROL, DIGEST = 0xf0, 0xf5
+
+
+def instructions(number):
+    return struct.pack('>BI', INSTRUCTION, number)
+
+
+def count(entry):
+    """Of an entry of instructions."""
+    return struct.unpack_from('>I', entry, 1)[0]
 
 
 def _array_end(data, at):

@@ -41,6 +41,8 @@ class Machine:
         argv = [*prefix, paths.qemu(), *pair.options,
                 '-qmp', 'unix:qmp,server=on,wait=off']
         if ft:
+            if 'evidence=' not in ft and ft.partition(',')[2]:
+                ft += ',evidence=evidence'
             argv += ['-ft', ft]
         argv += extra
         argv += shlex.split(os.environ.get('FT_QEMU_ARGS', ''))

@@ -137,6 +137,7 @@ class TcpRelay(_Half):
         self._rate = None           # bytes a second to the target
         self._budget = 0            # what may pass until the next tick
         self._ticked = 0.0
+        self._filters = {}          # direction: what to do with its bytes
         self._listener = None
         self._listen()
         self._thread.start()
@@ -189,6 +190,12 @@ class TcpRelay(_Half):
             for link in list(self._links):
                 self._serve_link(link)
         return THROTTLE_TICK_S
+
+    def filter(self, direction, change):
+        """change(bytes) returns what goes on instead; it may keep some."""
+        def order():
+            self._filters[direction] = change
+        self._do(order)
 
     def _end(self):
         for link in list(self._links):
@@ -298,7 +305,9 @@ class TcpRelay(_Half):
             while not pipe.eof and len(pipe.data) < BUFFER:
                 data = pipe.source.recv(65536)
                 pipe.eof = not data
-                pipe.data += self._spoil(pipe, data)
+                data = self._spoil(pipe, data)
+                change = self._filters.get(pipe.direction)
+                pipe.data += change(data) if change else data
         except BlockingIOError:
             pass
         try:
