@@ -22,6 +22,7 @@ class Tamper:
         self._order = None
         self._done = threading.Event()
         self._moment = None
+        self.digests = 0            # in the log before the change
         self._shift = 0             # bytes that the backup's log is longer
         self._since = None          # from this position of the primary's on
         self._open = False          # inside a transaction
@@ -70,13 +71,15 @@ class Tamper:
         if kind == wire.LOG:
             whole = not self._open and not flags & wire.MORE
             self._open = bool(flags & wire.MORE)
-            if whole and self._order:
-                payload = self._change(position, payload)
+            if whole and self._moment is None:
+                payload = self._look(position, payload)
         return self._make(data, moved, payload)
 
-    def _change(self, position, payload):
-        changed = self._order(entries.split(payload))
-        if changed is None:
+    def _look(self, position, payload):
+        log = entries.split(payload)
+        changed = self._order(log) if self._order else None
+        if not changed:             # nor is there an empty frame
+            self.digests += sum(e[0] == entries.DIGEST for e in log)
             return payload
         self._order = None
         changed = b''.join(changed)
