@@ -69,6 +69,11 @@ static const char *make_parent(void)
     return NULL;
 }
 
+const char *ft_evidence_directory(void)
+{
+    return make_parent() ? NULL : evidence.parent;
+}
+
 static char *bundle_name(void)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
@@ -170,10 +175,7 @@ static void write_tail(void)
     write_file("tail.log", out->data, out->len);
 }
 
-/*
- * The file of the whole session, if this side writes one: it is moved here,
- * since the next session would begin it anew.  Returns where it is.
- */
+/* The whole session's, if it was kept.  Returns where it is. */
 static char *keep_whole_log(void)
 {
     g_autofree char *here = NULL;
@@ -182,15 +184,12 @@ static char *keep_whole_log(void)
     if (ft_options.replay) {
         return g_canonicalize_filename(ft_options.log_path, NULL);
     }
-    ft_log_sink_status(&sink);
-    if (!sink.path) {
-        return NULL;
-    }
     here = g_build_filename(evidence.directory, "session.log", NULL);
-    if (rename(sink.path, here)) {
-        return g_strdup(sink.path);
+    if (ft_log_sink_save(here)) {
+        return g_steal_pointer(&here);
     }
-    return g_steal_pointer(&here);
+    ft_log_sink_status(&sink);
+    return g_strdup(sink.path);
 }
 
 /* --- the command --------------------------------------------------------- */
@@ -266,11 +265,11 @@ static void add_files(GString *text, const char *log)
                         "migration would send each\n");
     }
     g_string_append_printf(text, "  tail.log          the log's end, for "
-                           "people: ft-log tail.log\n  command.txt       how "
+                           "people: ft-log print tail.log\n  command.txt       how "
                            "this process was started\n");
     if (!log) {
-        g_string_append(text, "\nThe whole log was not kept (log=FILE does "
-                        "that), so this can't be replayed.\n");
+        g_string_append(text, "\nThe whole log was not kept (spool= or log=FILE "
+                        "does that), so this can't be replayed.\n");
     }
 }
 

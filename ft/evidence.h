@@ -17,6 +17,8 @@
 
 /* directory: below it each bundle gets its own; NULL: the usual place. */
 void ft_evidence_setup(const char *directory);
+/* Where bundles go, made if it is not there; NULL: it can't be made. */
+const char *ft_evidence_directory(void);
 /* The two that differ, before ft_evidence_write(). */
 void ft_evidence_digests(const FtDigestData *mine, const FtDigestData *theirs,
                          const char *differences);

@@ -105,6 +105,9 @@ static bool open_ways(Error **errp)
     if (ft_options.replay) {
         return ft_offline_setup(ft_options.log_path, errp);
     }
+    if (ft_options.spool && ft_evidence_directory()) {
+        ft_log_sink_setup_spool(ft_evidence_directory(), ft_options.spool);
+    }
     return ft_log_sink_setup(ft_options.log_path, errp) &&
         ft_channel_setup(ft_options.address,
                          ft_options.role == FT_ROLE_BACKUP, errp);
@@ -120,6 +123,7 @@ static void machine_done(Notifier *notifier, void *opaque)
     g_autofree char *node = NULL;
     Error *err = NULL;
 
+    ft_evidence_setup(ft_options.evidence);
     if (!ft_devices_check(&err) || !ft_settings_check(&err) ||
         !ft_char_guard_all(&err) ||
         !ft_net_guard_all(&err) || !ft_disks_guard(&err) ||
@@ -129,7 +133,6 @@ static void machine_done(Notifier *notifier, void *opaque)
     }
     ft_control_init(ft_options.role, start_paused);
     ft_digest_init(ft_options.digest_ms);
-    ft_evidence_setup(ft_options.evidence);
     node = ft_identity_node();
     ft_qmp_init(node);
     if (!runstate_check(RUN_STATE_INMIGRATE)) {

@@ -11,6 +11,7 @@
 #include "qemu/help_option.h"
 #include "qemu/option.h"
 #include "qemu/sockets.h"
+#include "qemu/units.h"
 #include "ft.h"
 #include "devices.h"
 #include "options.h"
@@ -19,6 +20,9 @@
 #define DIGEST_MS 500
 #define DIGEST_MS_MIN 10
 #define DIGEST_MS_MAX (24 * 60 * 60 * 1000)
+
+/* More than a busy hour of log. */
+#define SPOOL_BYTES (1 * GiB)
 
 FtOptions ft_options;
 
@@ -34,6 +38,7 @@ static QemuOptsList ft_opts = {
         { .name = "new", .type = QEMU_OPT_BOOL },
         { .name = "node", .type = QEMU_OPT_STRING },
         { .name = "log", .type = QEMU_OPT_STRING },
+        { .name = "spool", .type = QEMU_OPT_SIZE },
         { .name = "pc", .type = QEMU_OPT_STRING },
         { .name = "show", .type = QEMU_OPT_BOOL },
         { .name = "stop-position", .type = QEMU_OPT_NUMBER },
@@ -75,6 +80,9 @@ static void print_help(void)
 "                    (default 500; 0: never)\n"
 "  evidence=DIR      where a backup that has diverged leaves what it knows\n"
 "                    (default: /var/tmp/qemu-ft-evidence-UID)\n"
+"  spool=SIZE        backup only, without log=: so much of the log is kept in\n"
+"                    that place's file system, without a name, to be part of\n"
+"                    the evidence (default: 1G; 0: none)\n"
 "\n"
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
@@ -96,7 +104,7 @@ G_NORETURN static void fail(const char *what)
 static void parse_replay(QemuOpts *opts)
 {
     static const char *const pairs_only[] = {
-        "peer", "listen", "lease", "new", "node",
+        "peer", "listen", "lease", "new", "node", "spool",
     };
 
     for (int i = 0; i < ARRAY_SIZE(pairs_only); i++) {
@@ -247,10 +255,20 @@ static void parse_digest(QemuOpts *opts)
     ft_options.evidence = g_strdup(qemu_opt_get(opts, "evidence"));
 }
 
+static void parse_spool(QemuOpts *opts)
+{
+    if (!ft_options.log_path && ft_options.role == FT_ROLE_BACKUP) {
+        ft_options.spool = qemu_opt_get_size(opts, "spool", SPOOL_BYTES);
+    } else if (qemu_opt_find(opts, "spool")) {
+        fail("spool= is for a backup without log=");
+    }
+}
+
 static void parse_pair(QemuOpts *opts)
 {
     refuse_replay_options(opts);
     parse_role(opts);
+    parse_spool(opts);
     ft_options.address = ft_options_address(ft_options.address_text,
                                             &error_fatal);
     parse_lease(opts);

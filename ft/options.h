@@ -20,6 +20,8 @@ typedef struct FtOptions {
     bool new_vm;
     char *node;                 /* NULL: made from host and disk */
     char *log_path;             /* the log's file: written, or replayed */
+    uint64_t spool;             /* backup without log=: bytes of it to keep
+                                   for evidence; 0: none */
 
     /* -ft replay: a backup (role) whose log comes from a file. */
     bool replay;

@@ -4,6 +4,7 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from ftlib.process import wait_for  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
+CR2 = 28                        # as a debugger counts; unused by the guest
 SUMMARY = re.compile(r'replayed (\d+) bytes of log to its end: (\d+) '
                      r'instructions, (\d+) entries, (\d+) digests equal')
 
@@ -238,6 +240,34 @@ class LogFile(unittest.TestCase):
             self.assertEqual(os.path.getsize(path), size)
             self.assertEqual(pair.backup.query()['log-file']['text'],
                              'no session has begun')
+
+    def test_a_backup_keeps_its_log_for_evidence(self):
+        with RomPair('counter') as pair:
+            pair.log = None
+            pair.start_backup(',x-faults=on')
+            pair.start_primary()
+            pair.backup.wait_state('protected')
+            self.assertNotIn('log-file', pair.backup.query())
+            rom.wait_count(pair.primary, 40)
+            pair.backup.qmp.command('x-ft-fault', register=CR2)
+            self.assertEqual(pair.backup.process.wait(20), 3)
+            path, = glob.glob(os.path.join(pair.directory, 'b', 'evidence',
+                                           '*', 'session.log'))
+            # The fault was this process's, so the log is a good one.
+            status, said, _ = self.replay(pair, path)
+            self.assertEqual(status, 0, said)
+            self.assertRegex(said, 'differs')
+
+    def test_a_log_for_evidence_has_a_bound(self):
+        with RomPair('counter') as pair:
+            pair.log = None
+            pair.start_backup(',spool=32k')
+            pair.start_primary()
+            pair.backup.wait_state('protected')
+            wait_for(lambda: 'reached its bound' in
+                     pair.backup.process.errors(), 60, 'the bound',
+                     pair.backup.process)
+            self.assertEqual(pair.backup.query()['state'], 'protected')
 
 
 if __name__ == '__main__':

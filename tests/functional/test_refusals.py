@@ -85,6 +85,7 @@ FT = [
     ('backup,listen=192.0.2.1:1,lease=dir:x', 'Cannot assign'),
     ('primary,peer=127.0.0.1:1,lease=dir:x,log=', 'the name of a file'),
     ('primary,peer=127.0.0.1:1,lease=dir:x,show=on', 'show= is for replay'),
+    ('primary,peer=127.0.0.1:1,lease=dir:x,spool=1M', 'for a backup'),
     ('replay', 'needs log=FILE'),
     ('replay,log=none.log', "log 'none.log': No such file"),
     ('replay,log=d.raw', 'no log of a session'),
