@@ -74,7 +74,8 @@ void __wrap_ft_log_wait(FtLog *log, uint64_t position, int timeout_ms)
 
 /* --- devices ------------------------------------------------------------- */
 
-static Chardev *const a_chardev = (Chardev *)&machine;
+/* Only their addresses count.  A real machine's first is the guard's own. */
+static char chardevs[4];
 static struct NetFilterState filters[2];
 
 static void device_bh_fn(void *opaque)
@@ -95,7 +96,8 @@ static void timer_fired(void *opaque)
 
 void qemu_chr_be_write_impl(Chardev *s, const uint8_t *buf, int len)
 {
-    MUST(s == a_chardev && len > 0);
+    MUST((char *)s >= chardevs && (char *)s < chardevs + sizeof(chardevs));
+    MUST(len > 0);
     MUST(buf[0] + buf[len - 1] >= 0);
 }
 
@@ -263,7 +265,9 @@ void machine_init(void)
     timers_make();
     icount_configure(opts, &error_abort);
     replay_mode = REPLAY_MODE_RECORD;
-    replay_register_char_driver(a_chardev);
+    for (int i = 0; i < ARRAY_SIZE(chardevs); i++) {
+        replay_register_char_driver((Chardev *)&chardevs[i]);
+    }
     replay_mode = REPLAY_MODE_NONE;
     replay_register_net(&filters[0]);
     replay_register_net(&filters[1]);
