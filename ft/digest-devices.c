@@ -82,11 +82,6 @@ static void section_end(void)
                                  now.sections->len - 1);
         forget_number(now.buffer->data, now.buffer->usage);
         section->hash = ft_hash64(now.buffer->data, now.buffer->usage);
-        if (getenv("FT_DUMP") && !strcmp(section->name, getenv("FT_DUMP"))) {
-            fprintf(stderr, "DUMP %lu ", (long)replay_get_current_icount());
-            for (int i = 0; i < now.buffer->usage; i++) fprintf(stderr, "%02x", now.buffer->data[i]);
-            fprintf(stderr, "\n");
-        }
         if (now.directory) {
             write_section(section);
         }
