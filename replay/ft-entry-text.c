@@ -197,10 +197,6 @@ static const char *control_name(uint8_t code)
         return "NMI";
     case FT_CONTROL_LINK:
         return "LINK";
-    case FT_CONTROL_NMI:
-        return "NMI";
-    case FT_CONTROL_LINK:
-        return "LINK";
     }
     return NULL;
 }
