@@ -230,8 +230,8 @@ static void describe_control(GString *out, const uint8_t *data, size_t size)
         }
         break;
     case FT_CONTROL_TIME:
-        g_string_append_printf(out, ", %" PRIu64 " us later; the primary's ",
-                               (uint64_t)ldq_be_p(payload) / 1000);
+        g_string_append_printf(out, ", %u ns an instruction; the primary's ",
+                               1u << (ldq_be_p(payload) & 31));
         append_elapsed(out, ldq_be_p(payload +
                                      offsetof(FtTimeEntry, elapsed)));
         break;

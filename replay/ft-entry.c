@@ -150,8 +150,8 @@ static ssize_t clock_length(const uint8_t *data, size_t size, const char **why)
 
 static bool time_is_possible(const uint8_t *data)
 {
-    return ldq_be_p(data + offsetof(FtTimeEntry, step)) <=
-               FT_TIME_STEP_MAX_NS &&
+    return ldq_be_p(data + offsetof(FtTimeEntry, shift)) <=
+               FT_TIME_SHIFT_MAX &&
            ldq_be_p(data + offsetof(FtTimeEntry, elapsed)) <=
                FT_TIME_CLOCK_MAX_NS &&
            ldq_be_p(data + offsetof(FtTimeEntry, host)) <=

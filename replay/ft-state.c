@@ -11,6 +11,7 @@
 #include "system/cpus.h"
 #include "accel/tcg/internal-common.h"
 #include "ft-stream-internal.h"
+#include "ft-time.h"
 
 /* Flushes of the TLB take the place of time in what sizes it. */
 #define TLB_FLUSH_NS (1000 * 1000)
@@ -42,6 +43,7 @@ void ft_stream_quiesce(void)
 {
     g_assert(ft_stream_records() && !ft_stream.to_log);
     replay_finish_events();
+    ft_time_quiesce();
 }
 
 void ft_stream_unquiesce(void)

@@ -31,7 +31,7 @@ typedef enum FtControl {
     FT_CONTROL_POWERDOWN = 0xf3,    /* the ACPI button */
     FT_CONTROL_DISK_RESULT = 0xf4,  /* a request failed on the primary */
     FT_CONTROL_DIGEST = 0xf5,       /* compare the machines here */
-    FT_CONTROL_TIME = 0xf6,         /* the virtual clock moves forward */
+    FT_CONTROL_TIME = 0xf6,         /* what an instruction counts */
     FT_CONTROL_NMI = 0xf7,          /* QMP inject-nmi */
     FT_CONTROL_LINK = 0xf8,         /* QMP set_link */
     FT_CONTROL_LAST = 0xf8,

@@ -7,10 +7,12 @@
  * clock counts, and none at all while this host, or the pair, stands still.
  * So
  *
- *   behind   the recording vCPU adds what is missing where it has left its
- *            slice, by a TIME entry that its backup applies at the same place
- *            of the same loop; a part at a time, so that the guest's timers
- *            act between two parts
+ *   behind   the recording vCPU, where it has left its slice, doubles what an
+ *            instruction counts, and halves it again when the guest has its
+ *            time back; by a TIME entry, so that the backup does the same at
+ *            the same place of the same loop.  The clock never makes a step,
+ *            at which a guest that compares its timers, as Linux does while
+ *            it boots, would take their frequencies wrong
  *   ahead    the vCPU waits, with no lock held; nothing of it is in the log
  *
  * Real time is the engine's VIRTUAL_RT clock: the monotonic clock of the host
@@ -32,16 +34,16 @@
 #include "ft-time.h"
 #include "ft/trace.h"
 
-/* Less than this is no drift. */
-#define BEHIND_NS (1 * SCALE_MS)
-/* A step is made this often, at most. */
-#define STEP_INTERVAL_NS (10 * SCALE_MS)
+/* An instruction counts more while the guest is more than LATE behind... */
+#define LATE_NS (10 * SCALE_MS)
+/* ... with time in between to see what it does, and less when below this. */
+#define RAISE_INTERVAL_NS (10 * SCALE_MS)
+#define IN_TIME_NS (3 * SCALE_MS)
 /*
- * A step makes up for all of this, and for a part of more.  Not for a fixed
- * little, since on a busy host the vCPU comes by too seldom for that.
+ * 64 ns, when 2 is normal: the guest has its time with a thirtieth of what
+ * the clock counts, and its timer's interrupts leave it something to do.
  */
-#define STEP_WHOLE_NS (20 * SCALE_MS)
-#define STEP_PARTS 8
+#define SHIFT_MAX 6
 /* The log has the primary's clocks this often, at least. */
 #define TELL_INTERVAL_NS (1000 * SCALE_MS)
 /* The vCPU waits when it is further ahead, and not longer at a time. */
@@ -58,8 +60,10 @@ static struct {
     int64_t host_offset;        /* at live_at */
     int64_t live_at;            /* this host's monotonic clock */
 
-    /* Primary: this host's monotonic clock at the last; vCPU thread. */
-    int64_t stepped_at;
+    /* vCPU thread, or it stands still. */
+    bool base_known;
+    int base;                   /* the shift that was configured */
+    int64_t raised_at;          /* primary: this host's monotonic clock */
     int64_t told_at;
 
     /* Backup: I/O thread, until it goes live. */
@@ -101,12 +105,37 @@ static int64_t behind(void)
     return ft_stream_clock_now(REPLAY_CLOCK_VIRTUAL_RT) - icount_get();
 }
 
-static void advance(int64_t ns)
+/* What the engine will add for the sleep that has just ended, or goes on. */
+static int64_t sleep_to_come(void)
 {
+    int64_t since = timers_state.vm_clock_warp_start;
+
+    return since == -1 ? 0 :
+        MAX(ft_stream_clock_now(REPLAY_CLOCK_VIRTUAL_RT) - since, 0);
+}
+
+static int base_shift(void)
+{
+    if (!t.base_known) {
+        t.base_known = true;
+        t.base = timers_state.icount_time_shift;
+    }
+    return t.base;
+}
+
+/* An instruction counts 2^shift ns from here on; what the clock shows stays. */
+static void set_shift(int shift)
+{
+    int64_t count = timers_state.qemu_icount;
+
+    base_shift();
     seqlock_write_lock(&timers_state.vm_clock_seqlock,
                        &timers_state.vm_clock_lock);
     qatomic_set_i64(&timers_state.qemu_icount_bias,
-                    timers_state.qemu_icount_bias + ns);
+                    timers_state.qemu_icount_bias +
+                    (count << timers_state.icount_time_shift) -
+                    (count << shift));
+    qatomic_set(&timers_state.icount_time_shift, shift);
     seqlock_write_unlock(&timers_state.vm_clock_seqlock,
                          &timers_state.vm_clock_lock);
 }
@@ -114,39 +143,44 @@ static void advance(int64_t ns)
 static void record_step(void)
 {
     int64_t now = get_clock();
-    int64_t step = behind();
+    int64_t late = behind() - sleep_to_come();
+    int shift = timers_state.icount_time_shift;
     FtTimeEntry entry;
 
-    if (step > BEHIND_NS && now - t.stepped_at >= STEP_INTERVAL_NS) {
-        step = MIN(step, MAX(step / STEP_PARTS, STEP_WHOLE_NS));
-        step = MIN(step, FT_TIME_STEP_MAX_NS);
-    } else if (ft_stream.to_log && now - t.told_at >= TELL_INTERVAL_NS) {
-        step = 0;
-    } else {
+    if (late > LATE_NS && shift < SHIFT_MAX &&
+        now - t.raised_at >= RAISE_INTERVAL_NS) {
+        t.raised_at = now;
+        shift++;
+    } else if (late < IN_TIME_NS && shift > base_shift()) {
+        shift--;
+    } else if (!ft_stream.to_log || now - t.told_at < TELL_INTERVAL_NS) {
         return;
     }
-    t.stepped_at = t.told_at = now;
-    stq_be_p(&entry.step, step);
+    t.told_at = now;
+    stq_be_p(&entry.shift, shift);
     stq_be_p(&entry.elapsed, ft_stream_clock_now(REPLAY_CLOCK_VIRTUAL_RT));
     stq_be_p(&entry.host, ft_stream_clock_now(REPLAY_CLOCK_HOST));
     ft_stream_put_control(FT_CONTROL_TIME, &entry, sizeof(entry));
-    advance(step);
+    set_shift(shift);
+}
+
+void ft_time_quiesce(void)
+{
+    set_shift(base_shift());
 }
 
 void ft_time_step(void)
 {
     if (ft_stream.time_pending) {
         ft_stream_take_time();
-    } else if (ft_stream_records() && ft_stream.started &&
-               timers_state.vm_clock_warp_start == -1) {
-        /* While it sleeps, what is missing will be added when it wakes. */
+    } else if (ft_stream_records() && ft_stream.started) {
         record_step();
     }
 }
 
 void ft_time_apply(const uint8_t *data)
 {
-    advance(ldq_be_p(data + offsetof(FtTimeEntry, step)));
+    set_shift(ldq_be_p(data + offsetof(FtTimeEntry, shift)));
 }
 
 void ft_time_wait(void)

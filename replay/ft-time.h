@@ -1,8 +1,9 @@
 /*
  * The guest's clocks stay with real time, and go on over a takeover.
  *
- * Purpose: TIME entries, by which a primary moves its guest's virtual clock
- *   forward, and what a backup has to know of its primary's clocks.
+ * Purpose: TIME entries, by which a primary makes its guest's virtual clock
+ *   run faster and slower, and what a backup has to know of the clocks of its
+ *   primary.
  * Units: ns.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -12,8 +13,8 @@
 
 #include "system/replay.h"
 
-/* The most that one entry adds. */
-#define FT_TIME_STEP_MAX_NS (100 * 1000 * 1000LL)
+/* Upstream's bound of -icount shift=N. */
+#define FT_TIME_SHIFT_MAX 10
 /* Two centuries; sums of two clocks are numbers still. */
 #define FT_TIME_CLOCK_MAX_NS (1LL << 62)
 /* The code and the size, in front of every control entry. */
@@ -21,7 +22,7 @@
 
 /* What a TIME entry holds, big-endian. */
 typedef struct FtTimeEntry {
-    int64_t step;               /* to add to the virtual clock */
+    int64_t shift;              /* an instruction counts 2^shift ns */
     int64_t elapsed;            /* the primary's VIRTUAL_RT clock */
     int64_t host;               /* and its host clock, as the guest sees it */
 } QEMU_PACKED FtTimeEntry;
@@ -29,12 +30,17 @@ typedef struct FtTimeEntry {
 QEMU_BUILD_BUG_ON(sizeof(FtTimeEntry) != 24);
 
 /*
- * The vCPU has left its slice: the primary moves the clock if it is behind,
- * the backup if the log says so here.  vCPU thread, replay mutex and BQL.
+ * The vCPU has left its slice: the primary looks at the clock,
+ * the backup does what the log says here.  vCPU thread, replay mutex and BQL.
  */
 void ft_time_step(void);
-/* The step of a TIME entry's payload. */
+/* A well-formed TIME entry's payload. */
 void ft_time_apply(const uint8_t *data);
+/*
+ * Before the machine's state is saved, which has no place for another shift
+ * than the configured one.  No log; replay mutex and BQL, the vCPU stopped.
+ */
+void ft_time_quiesce(void);
 /* The vCPU waits a little if it is ahead; its thread, no lock held. */
 void ft_time_wait(void);
 /* Record mode: what to add to a clock of this host's; replay mutex. */

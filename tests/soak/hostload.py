@@ -5,9 +5,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import heapq
 import signal
-import subprocess
 import sys
 import time
+
+from ftlib.process import Process
 
 # Works and rests in turns, so that the scheduler has to think.
 HOG = '''
@@ -35,8 +36,10 @@ class HostLoad:
         self._stalled = 0
 
     def begin(self):
-        self._hogs = [subprocess.Popen([sys.executable, '-c', HOG % number])
-                      for number in range(self._plan['hogs'])]
+        self._hogs = [
+            Process(f'hog{number}', [sys.executable, '-c', HOG % number],
+                    self._pair.directory)
+            for number in range(self._plan['hogs'])]
         if self._plan['throttle_bytes_per_s']:
             self._relay.tcp.throttle(self._plan['throttle_bytes_per_s'])
         now = time.monotonic()
@@ -92,8 +95,7 @@ class HostLoad:
         self._stopped.clear()
         self._queue.clear()
         for hog in self._hogs:
-            hog.kill()
-            hog.wait()
+            hog.end()
         self._hogs = []
         self._relay.tcp.throttle(None)
         self._relay.restore()
