@@ -13,14 +13,12 @@
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
-#include "hw/core/cpu.h"
 #include "migration/ft-state.h"
 #include "replay/ft-stream.h"
-#include "replay/ft-time.h"
 #include "channel.h"
 #include "claim-thread.h"
 #include "control.h"
-#include "driver.h"
+#include "driver-internal.h"
 #include "evidence.h"
 #include "gate.h"
 #include "halt.h"
@@ -33,32 +31,18 @@
 #include "progress.h"
 #include "trace.h"
 
-/* A guest that never idles publishes its instruction count this often. */
-#define SLICE_MS 10
-/* Log that no output waits for is collected for this long (M3). */
-#define BATCH_MS 2
-
-FtLog ft_driver_log;
-
 static struct {
     FtCore *core;
     GMainContext *context;
     GMainLoop *loop;
     QemuThread thread;
     GSource *timers[FT_TIMER__MAX];
-    GByteArray *scratch;        /* log bytes on their way to frames */
-    uint64_t parsed;            /* backup: entries up to here are well formed */
-
-    uint64_t told;              /* primary: the core knows the log to here */
-    gint append_pending;        /* atomic */
 
     FtLag lag;                  /* I/O thread */
 
     QemuMutex status_lock;
     FtDriverStatus status;      /* protected by status_lock */
 } d;
-
-static void feed(const FtEvent *event);
 
 /* --- to the I/O thread --------------------------------------------------- */
 
@@ -80,11 +64,12 @@ static gboolean closure_run(gpointer opaque)
     Closure *closure = opaque;
 
     closure->event.text = closure->text;
-    feed(&closure->event);
+    ft_driver_feed(&closure->event);
     return G_SOURCE_REMOVE;
 }
 
-static void in_io_thread(GSourceFunc fn, gpointer data, GDestroyNotify notify)
+void ft_driver_in_io_thread(GSourceFunc fn, gpointer data,
+                            GDestroyNotify notify)
 {
     GSource *source = g_idle_source_new();
 
@@ -94,14 +79,14 @@ static void in_io_thread(GSourceFunc fn, gpointer data, GDestroyNotify notify)
     g_source_unref(source);
 }
 
-static void post(FtEventType type, uint64_t position, const char *text)
+void ft_driver_post(FtEventType type, uint64_t position, const char *text)
 {
     Closure *closure = g_new0(Closure, 1);
 
     closure->event.type = type;
     closure->event.position = position;
     closure->text = g_strdup(text);
-    in_io_thread(closure_run, closure, closure_free);
+    ft_driver_in_io_thread(closure_run, closure, closure_free);
 }
 
 /* --- lease --------------------------------------------------------------- */
@@ -117,13 +102,13 @@ static gboolean lease_answer(gpointer opaque)
         .text = job->why,
     };
 
-    feed(&event);
+    ft_driver_feed(&event);
     return G_SOURCE_REMOVE;
 }
 
 static void lease_answered(FtLeaseJob *job)
 {
-    in_io_thread(lease_answer, job, ft_claim_thread_job_free);
+    ft_driver_in_io_thread(lease_answer, job, ft_claim_thread_job_free);
 }
 
 /* --- timers -------------------------------------------------------------- */
@@ -136,7 +121,7 @@ static gboolean timer_fired(gpointer opaque)
     };
 
     g_clear_pointer(&d.timers[event.timer], g_source_unref);
-    feed(&event);
+    ft_driver_feed(&event);
     return G_SOURCE_REMOVE;
 }
 
@@ -152,115 +137,6 @@ static void timer_arm(FtTimer timer, guint delay_ms)
                               GINT_TO_POINTER(timer), NULL);
         g_source_attach(d.timers[timer], d.context);
     }
-}
-
-/* --- log ----------------------------------------------------------------- */
-
-/* How far outputs are behind the position, for the backup's gate. */
-static uint32_t held_before(uint64_t position)
-{
-    uint64_t left = MIN(ft_gate_left(), position);
-
-    return MIN(position - left, UINT32_MAX);
-}
-
-static void send_log(const FtAction *action)
-{
-    FtFrame frame = { .type = FT_FRAME_LOG };
-    uint64_t at = action->from;
-    FtCoreStatus status;
-
-    ft_log_sink_take(&ft_driver_log, action->to);
-    ft_core_status(d.core, &status);
-    frame.session = status.session;
-    frame.generation = status.generation;
-    while (at < action->to) {
-        frame.length = MIN(action->to - at, FT_FRAME_PAYLOAD_MAX);
-        frame.position = at;
-        frame.held = held_before(at);
-        g_byte_array_set_size(d.scratch, frame.length);
-        ft_log_copy(&ft_driver_log, at, action->to, d.scratch->data,
-                    frame.length);
-        at += frame.length;
-        frame.flags = at < action->to ? FT_FRAME_MORE : 0;
-        ft_channel_send(&frame, d.scratch->data);
-    }
-}
-
-/*
- * Entries are looked at before the engine sees them: what is malformed ends
- * this side with a reason.
- */
-static bool entries_well_formed(uint64_t position)
-{
-    const char *why = NULL;
-    size_t at = 0, size = position - d.parsed;
-    ssize_t n;
-
-    g_byte_array_set_size(d.scratch, size);
-    ft_log_copy(&ft_driver_log, d.parsed, position, d.scratch->data, size);
-    while (at < size) {
-        n = ft_entry_length(d.scratch->data + at, size - at, &why);
-        if (n <= 0 || !ft_entry_begins(d.scratch->data + at,
-                                       d.parsed + at == 0, &why)) {
-            g_autofree char *text = g_strdup_printf(
-                "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s; "
-                "the backup stops here", d.parsed + at, d.scratch->data[at],
-                why ?: "a transaction ends inside it");
-            ft_driver_fail(text);
-            return false;
-        }
-        ft_time_arrived(d.scratch->data + at);
-        at += n;
-    }
-    d.parsed = position;
-    return true;
-}
-
-static void commit_log(uint64_t position)
-{
-    /* First, so that what is malformed is in the file too. */
-    ft_log_sink_take(&ft_driver_log, position);
-    if (entries_well_formed(position)) {
-        ft_log_commit(&ft_driver_log, position);
-        ft_stream_published();
-    }
-}
-
-static gboolean append_run(gpointer opaque)
-{
-    FtEvent event = { .type = FT_EVENT_APPENDED };
-
-    qatomic_set(&d.append_pending, 0);
-    smp_mb();
-    event.position = d.told = ft_log_committed(&ft_driver_log);
-    feed(&event);
-    return G_SOURCE_REMOVE;
-}
-
-void ft_driver_appended(bool urgent)
-{
-    if (urgent && qatomic_xchg(&d.append_pending, 1) == 0) {
-        in_io_thread(append_run, NULL, NULL);
-    }
-}
-
-/* What is not urgent is sent by and by, several transactions together. */
-static gboolean batch_timer(gpointer opaque)
-{
-    static unsigned ticks;
-    FtCoreStatus status;
-
-    ft_core_status(d.core, &status);
-    if (status.role == FT_ROLE_PRIMARY &&
-        ft_log_committed(&ft_driver_log) > d.told) {
-        append_run(NULL);
-    }
-    if (++ticks % (SLICE_MS / BATCH_MS) == 0 && first_cpu &&
-        ft_stream_started()) {
-        cpu_exit(first_cpu);
-    }
-    return G_SOURCE_CONTINUE;
 }
 
 /* --- actions ------------------------------------------------------------- */
@@ -362,13 +238,13 @@ static void carry_out(const FtAction *action)
 
         frame.length = action->size;
         if (frame.type == FT_FRAME_KEEPALIVE) {
-            frame.held = held_before(frame.position);
+            frame.held = ft_driver_log_held(frame.position);
         }
         ft_channel_send(&frame, action->data);
         break;
     }
     case FT_ACTION_SEND_LOG:
-        send_log(action);
+        ft_driver_log_send(action);
         break;
     case FT_ACTION_SEND_HEARTBEAT:
         ft_channel_send_heartbeat(&action->heartbeat);
@@ -384,14 +260,14 @@ static void carry_out(const FtAction *action)
         ft_log_append(&ft_driver_log, action->data, action->size);
         break;
     case FT_ACTION_COMMIT:
-        commit_log(action->position);
+        ft_driver_log_commit(action->position);
         break;
     case FT_ACTION_RELEASE:
         trace_ft_driver_release(action->position);
         ft_gate_release(action->position);
         break;
     case FT_ACTION_HOLD:
-        post(FT_EVENT_HELD, ft_gate_shut(action->position), NULL);
+        ft_driver_post(FT_EVENT_HELD, ft_gate_shut(action->position), NULL);
         break;
     case FT_ACTION_LOG_TRIM:
         ft_log_trim(&ft_driver_log, action->position);
@@ -404,7 +280,7 @@ static void carry_out(const FtAction *action)
         break;
     case FT_ACTION_LOG_BEGIN:
         ft_log_reset(&ft_driver_log);
-        d.parsed = d.told = 0;
+        ft_driver_log_begin();
         steer_sink(action->type);
         ft_jobs_add(action, NULL);
         break;
@@ -432,7 +308,7 @@ static void feed_one(const FtEvent *event)
 }
 
 /* The backup's progress is reported with what it acknowledges. */
-static void feed(const FtEvent *event)
+void ft_driver_feed(const FtEvent *event)
 {
     if (event->type == FT_EVENT_IDLE || event->type == FT_EVENT_TIMER) {
         FtEvent executed = {
@@ -445,6 +321,26 @@ static void feed(const FtEvent *event)
     }
     feed_one(event);
     update_status();
+}
+
+void ft_driver_core_status(FtCoreStatus *status)
+{
+    ft_core_status(d.core, status);
+}
+
+bool ft_driver_core_can(FtEventType command, const char **why)
+{
+    return ft_core_can(d.core, command, why);
+}
+
+bool ft_driver_runs(void)
+{
+    return d.core;
+}
+
+void ft_driver_lag_begin(void)
+{
+    ft_lag_reset(&d.lag);
 }
 
 /* --- channel callbacks --------------------------------------------------- */
@@ -462,7 +358,7 @@ static void feed_text(FtEventType type, const char *text)
 {
     FtEvent event = { .type = type, .text = text };
 
-    feed(&event);
+    ft_driver_feed(&event);
 }
 
 static void on_connected(void)
@@ -505,14 +401,14 @@ static void on_frame(const FtFrame *frame, const uint8_t *payload)
         status.session == frame->session) {
         ft_gate_left_primary(frame->position - frame->held);
     }
-    feed(&event);
+    ft_driver_feed(&event);
 }
 
 static void on_heartbeat(const FtHeartbeat *heartbeat)
 {
     FtEvent event = { .type = FT_EVENT_HEARTBEAT, .heartbeat = heartbeat };
 
-    feed(&event);
+    ft_driver_feed(&event);
 }
 
 static const FtChannelOps channel_ops = {
@@ -540,101 +436,6 @@ void ft_driver_status(FtDriverStatus *status)
     status->core.peer_node = status->peer_node;
 }
 
-typedef struct Command {
-    FtEventType type;
-    bool only_ask;
-    const char *why;
-    QemuEvent done;
-} Command;
-
-static gboolean command_run(gpointer opaque)
-{
-    Command *command = opaque;
-    FtEvent event = {
-        .type = command->type,
-        .position = ft_log_committed(&ft_driver_log),
-    };
-
-    if (ft_core_can(d.core, command->type, &command->why)) {
-        command->why = NULL;
-        if (!command->only_ask) {
-            feed(&event);
-        }
-    }
-    qemu_event_set(&command->done);
-    return G_SOURCE_REMOVE;
-}
-
-static const char *command(FtEventType type, bool only_ask)
-{
-    Command command = { .type = type, .only_ask = only_ask };
-
-    if (ft_options.replay) {
-        return "a replay of a log file has no pair to command";
-    }
-    if (!d.core) {
-        return "the machine's state has not arrived (-incoming)";
-    }
-    qemu_event_init(&command.done, false);
-    in_io_thread(command_run, &command, NULL);
-    qemu_event_wait(&command.done);
-    qemu_event_destroy(&command.done);
-    return command.why;
-}
-
-const char *ft_driver_command(FtEventType type)
-{
-    return command(type, false);
-}
-
-const char *ft_driver_cannot_protect(void)
-{
-    return command(FT_EVENT_CMD_PROTECT, true);
-}
-
-typedef struct Protect {
-    FtChannelPeer *peer;
-    uint64_t state_id;
-    char *identity;
-} Protect;
-
-static gboolean protect_run(gpointer opaque)
-{
-    Protect *protect = opaque;
-    FtEvent event = {
-        .type = FT_EVENT_CMD_PROTECT,
-        .state_id = protect->state_id,
-        .text = protect->identity,
-    };
-
-    ft_channel_set_peer(g_steal_pointer(&protect->peer));
-    ft_lag_reset(&d.lag);
-    d.told = 0;
-    feed(&event);
-    return G_SOURCE_REMOVE;
-}
-
-static void protect_free(gpointer opaque)
-{
-    Protect *protect = opaque;
-
-    g_free(protect->identity);
-    g_free(protect);
-}
-
-void ft_driver_protect(FtChannelPeer *peer, uint64_t state_id, char *identity)
-{
-    Protect *protect = g_new(Protect, 1);
-
-    *protect = (Protect) { peer, state_id, identity };
-    in_io_thread(protect_run, protect, protect_free);
-}
-
-void ft_driver_protect_failed(const char *why)
-{
-    post(FT_EVENT_PROTECT_FAILED, 0, why);
-}
-
 void ft_driver_end(void)
 {
     if (ft_options.replay) {
@@ -646,7 +447,7 @@ void ft_driver_end(void)
         return;
     }
     /* What is in the open transaction belongs before the end. */
-    post(FT_EVENT_CMD_END, ft_stream_flush(), NULL);
+    ft_driver_post(FT_EVENT_CMD_END, ft_stream_flush(), NULL);
 }
 
 void ft_driver_fail(const char *why)
@@ -664,12 +465,12 @@ void ft_driver_fail(const char *why)
         evidence = ft_evidence_write(why);
     }
     text = g_strconcat(why, evidence, NULL);
-    post(FT_EVENT_FAIL, 0, text);
+    ft_driver_post(FT_EVENT_FAIL, 0, text);
 }
 
 void ft_driver_drained(void)
 {
-    post(FT_EVENT_DRAINED, 0, NULL);
+    ft_driver_post(FT_EVENT_DRAINED, 0, NULL);
 }
 
 /*
@@ -704,10 +505,10 @@ static void *io_thread(void *opaque)
     };
 
     g_main_context_push_thread_default(d.context);
-    add_timer(BATCH_MS, batch_timer);
+    add_timer(FT_DRIVER_BATCH_MS, ft_driver_log_batch);
     add_timer(FT_WATCH_TICK_MS, watch_timer);
     ft_channel_start(d.context, &channel_ops);
-    feed(&start);
+    ft_driver_feed(&start);
     g_main_loop_run(d.loop);
     return NULL;
 }
@@ -728,7 +529,7 @@ void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
     d.core = ft_core_new(config);
     d.context = g_main_context_new();
     d.loop = g_main_loop_new(d.context, FALSE);
-    d.scratch = g_byte_array_new();
+    ft_driver_log_begin();
     update_status();
     ft_claim_thread_start(lease_uri, lease_answered);
     qemu_thread_create(&d.thread, "ft-io", io_thread, NULL,

@@ -29,6 +29,7 @@ rule join
 build qemu-system-x86_64: join $src/main.c $src/ft/new.c
 build qemu-img: join $src/VERSION
 build qemu-io: join $src/VERSION
+build ft-log: join $src/VERSION
 END
 ''',
 }
