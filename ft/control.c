@@ -28,6 +28,7 @@
 #include "gate.h"
 #include "host.h"
 #include "limits.h"
+#include "options.h"
 #include "qmp.h"
 #include "restart.h"
 #include "trace.h"
@@ -154,6 +155,10 @@ void ft_control_init(FtRole role, bool start_paused)
     control.start_paused = start_paused;
     qmp_for_each_command(&qmp_commands, disable_unless_harmless, NULL);
     ft_control_set_alone(false);
+    if (!ft_options.faults) {
+        qmp_disable_command(&qmp_commands, "x-ft-fault",
+                            "faults are made only with -ft ...,x-faults=on");
+    }
     if (control.backup) {
         disable_primary_only();
     } else {
