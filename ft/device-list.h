@@ -53,6 +53,8 @@ static const FtDeviceRow ft_device_list[] = {
         "virtconsole" } },
     { "virtio-net", "network cards, the fastest",
       { "virtio-net-pci*", "virtio-net-device" } },
+    { "e1000", "network cards with drivers in every guest system",
+      { "e1000" } },
 };
 
 #endif

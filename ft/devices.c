@@ -85,8 +85,9 @@ void ft_devices_print(void)
 static const char *advice(const char *type)
 {
     if (strstr(type, "net") || strstr(type, "e1000") ||
-        strstr(type, "rtl8139") || strstr(type, "vhost")) {
-        return "use virtio-net-pci with a tap, stream or user netdev";
+        strstr(type, "rtl8139") || strstr(type, "ne2k") ||
+        strstr(type, "vhost")) {
+        return "use virtio-net-pci or e1000 with a tap, stream or user netdev";
     } else if (strstr(type, "scsi") || strstr(type, "ide") ||
                strstr(type, "nvme") || strstr(type, "ahci") ||
                strstr(type, "usb-storage")) {

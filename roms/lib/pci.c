@@ -10,15 +10,18 @@ enum {
     SLOTS = 32,
     FUNCTIONS = 8,
     IO_RANGES_START = 0xc000,
+    MEMORY_RANGES_START = 0xe0000000,   /* above RAM, below the APICs */
 
     ID = 0x00,
     COMMAND = 0x04,
     COMMAND_IO = 0x1,
+    COMMAND_MEMORY = 0x2,
     COMMAND_BUS_MASTER = 0x4,
     COMMAND_MASK = 0xffff,          /* the status bits above clear when set */
     BAR0 = 0x10,
     BAR_IS_IO = 0x1,
     BAR_IO_FLAGS = 0x3,
+    BAR_MEMORY_FLAGS = 0xf,
 
     PIIX3_VENDOR = 0x8086,
     PIIX3_DEVICE = 0x7000,
@@ -26,6 +29,7 @@ enum {
 };
 
 static uint16_t next_port = IO_RANGES_START;
+static uint32_t next_address = MEMORY_RANGES_START;
 
 static void select_register(PciFunction pci, uint8_t offset)
 {
@@ -79,6 +83,25 @@ uint16_t pci_enable_io_bar(PciFunction pci, unsigned bar)
     pci_write32(pci, offset, port);
     pci_write32(pci, COMMAND, command | COMMAND_IO | COMMAND_BUS_MASTER);
     return port;
+}
+
+volatile void *pci_enable_memory_bar(PciFunction pci, unsigned bar)
+{
+    uint8_t offset = BAR0 + 4 * bar;
+    uint32_t command = pci_read32(pci, COMMAND) & COMMAND_MASK;
+    uint32_t mask, size, address;
+
+    pci_write32(pci, offset, 0xffffffff);
+    mask = pci_read32(pci, offset);
+    if (mask & BAR_IS_IO || !mask) {
+        panic("pci: slot %u has no memory in BAR %u", pci.slot, bar);
+    }
+    size = -(mask & ~BAR_MEMORY_FLAGS);
+    address = (next_address + size - 1) & -size;
+    next_address = address + size;
+    pci_write32(pci, offset, address);
+    pci_write32(pci, COMMAND, command | COMMAND_MEMORY | COMMAND_BUS_MASTER);
+    return (volatile void *)address;
 }
 
 void pci_handle_interrupts(void (*handler)(void))

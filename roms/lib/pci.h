@@ -26,6 +26,8 @@ void pci_write32(PciFunction pci, uint8_t offset, uint32_t value);
  * returns the first port.
  */
 uint16_t pci_enable_io_bar(PciFunction pci, unsigned bar);
+/* The same for a memory BAR of 32 bits; returns where its registers are. */
+volatile void *pci_enable_memory_bar(PciFunction pci, unsigned bar);
 /* Leads all four INTx lines to PCI_IRQ, handled by handler. */
 void pci_handle_interrupts(void (*handler)(void));
 

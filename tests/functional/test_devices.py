@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import unittest
 
 sys.dont_write_bytecode = True
@@ -20,7 +21,7 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
 
 from ftlib import paths  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
-from ftlib.rom import SerialLine  # noqa: E402
+from ftlib.rom import MAC_BYTES, EchoPair, SerialLine, net, text  # noqa: E402
 from ftlib.work import WorkPair, turns  # noqa: E402
 
 TURN_S = 120
@@ -35,6 +36,7 @@ SHOWN = {
     'test_virtio': ['virtio-blk', 'virtio-net', 'virtio-rng'],
     'test_virtio_scsi': ['virtio-scsi'],
     'test_virtio_serial': ['virtio-serial'],
+    'test_e1000': ['e1000'],
 }
 
 
@@ -154,6 +156,81 @@ class Devices(unittest.TestCase):
                 for word in ('one', 'two', 'three'):
                     line.send(f'{word}-{number}\n')
                     line.wait(f'{word}-{number}'.upper())
+
+
+    def reach(self, pair, node):
+        """Packets may be lost while the card has no buffers; not for long."""
+        def look():
+            pair.send(net.udp(MAC_BYTES, 7, b'anybody?'), node)
+            return any(b'anybody?' in frame for frame in pair.heard(node))
+        wait_for(look, TURN_S, 'an answer', interval=0.2)
+        pair.echo(b'last of these', node)
+
+    def assert_echoes(self, pair, node):
+        """Several packets at a time, so that some share an interrupt."""
+        self.reach(pair, node)
+        for burst in range(5):
+            sent = [b'burst %d packet %d' % (burst, i) for i in range(5)]
+            for data in sent:
+                pair.send(net.udp(MAC_BYTES, 7, data), node)
+            self.assertEqual([pair.wait_udp(node, 7) for _ in sent], sent)
+
+    def set_link(self, machine, up, changes):
+        """Pulls the cable or puts it in; the guest says so."""
+        machine.qmp.command('set_link', name='n0', up=up)
+        line = f'echo link={"up" if up else "down"}'
+        wait_for(lambda: text(machine).count(line) == changes, TURN_S,
+                 f'{line} for the {changes}. time', machine.process)
+
+    def test_e1000(self):
+        """roms/echo-e1000.c uses all its timers; packets never pause."""
+        with EchoPair('echo-e1000', 'e1000') as pair, Flood(pair) as flood:
+            pair.protect()
+            wait_for(lambda: 'echo link=up' in text(pair.primary), TURN_S,
+                     'that the link is up', pair.primary.process)
+            self.assert_echoes(pair, 'a')
+            for number in range(DIGESTS):
+                self.assert_equal_digest(pair)
+                self.set_link(pair.primary, False, 1 + number)
+                self.assert_equal_digest(pair)
+                self.set_link(pair.primary, True, 2 + number)
+                self.assert_echoes(pair, 'a')
+                self.assert_equal_digest(pair)
+            echoed = pair.count('a')
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            flood.node = 'b'
+            self.assert_echoes(pair, 'b')
+            self.assertGreaterEqual(pair.count('b'), echoed)
+            self.assertNotIn('PANIC', text(pair.backup))
+
+
+class Flood:
+    """Packets for the guest that it does not answer, all the time."""
+
+    def __init__(self, pair):
+        self.node = 'a'
+        self._pair = pair
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        number = 0
+        while not self._stop.wait(0.002):
+            number += 1
+            try:
+                self._pair.send(net.udp(MAC_BYTES, 9, b'f' * (number % 1400)),
+                                self.node)
+            except OSError:
+                pass                # not begun yet, or killed
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
 
 
 class List(unittest.TestCase):

@@ -40,7 +40,8 @@ MACHINES = [
     ('-snapshot', '-snapshot'),
 ]
 DEVICES = [
-    ('-device e1000,romfile=', 'e1000', 'virtio-net-pci'),
+    ('-device e1000e,romfile=', 'e1000e', 'virtio-net-pci'),
+    ('-device ne2k_pci,romfile=', 'ne2k_pci', 'virtio-net-pci'),
     ('-device rtl8139,romfile=', 'rtl8139', 'virtio-net-pci'),
     ('-drive if=floppy,file=d.raw,format=raw', 'floppy', 'virtio-blk'),
     ('-drive if=ide,file=d.raw,format=raw,bps=9000', 'bps=', 'leave it out'),

@@ -78,7 +78,7 @@ class Udp:
 class NetworkPeer:
     """options: for QEMU, with the card behind netdev n0."""
 
-    def __init__(self, directory, timeout_s):
+    def __init__(self, directory, timeout_s, device='virtio-net-pci'):
         own = os.path.join(directory, 'peer.sock')
         self._qemu = os.path.join(directory, 'qemu.sock')
         for path in (own, self._qemu):
@@ -91,7 +91,7 @@ class NetworkPeer:
             '-netdev', 'dgram,id=n0,local.type=unix,local.path='
             f'{self._qemu},remote.type=unix,remote.path={own}',
             '-device',
-            'virtio-net-pci,netdev=n0,mac=52:54:00:aa:bb:02,romfile=']
+            f'{device},netdev=n0,mac=52:54:00:aa:bb:02,romfile=']
 
     def close(self):
         self._socket.close()

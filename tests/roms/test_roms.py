@@ -18,8 +18,8 @@ import network_peer
 from disk_image import SECTOR_SIZE, DiskImage
 from guest import WAIT_S, Guest, Qmp, rom_path
 
-ROMS = ['counter', 'counter-halt', 'disk', 'echo', 'poweroff', 'reset',
-        'serial-echo', 'time']
+ROMS = ['counter', 'counter-halt', 'disk', 'echo', 'echo-e1000', 'poweroff',
+        'reset', 'serial-echo', 'time']
 DISK_SIZE = 8 * 1024 * 1024
 COUNT = re.compile(r'counter (\d{6})$')
 CHECKSUM = re.compile(r'checksum (\d{6}) [0-9a-f]{8}$')
@@ -49,8 +49,8 @@ class RomTest(unittest.TestCase):
             image.truncate(DISK_SIZE)
         return self.path(name)
 
-    def make_peer(self):
-        peer = network_peer.NetworkPeer(self.directory, WAIT_S)
+    def make_peer(self, device):
+        peer = network_peer.NetworkPeer(self.directory, WAIT_S, device)
         self.addCleanup(peer.close)
         return peer
 
@@ -69,7 +69,8 @@ class ImageTest(RomTest):
 
     def test_missing_device_is_named(self):
         for rom, device in (('disk', 'virtio-blk-pci'),
-                            ('echo', 'virtio-net-pci')):
+                            ('echo', 'virtio-net-pci'),
+                            ('echo-e1000', 'e1000')):
             with self.subTest(rom=rom), Guest(rom) as guest:
                 number = guest.wait_prefix('PANIC: ')
                 self.assertIn(device, guest.lines[number])
@@ -210,11 +211,13 @@ class DiskTest(RomTest):
 
 
 class EchoTest(RomTest):
+    rom = 'echo'
+    device = 'virtio-net-pci'
     guest_mac = bytes.fromhex('525400aabb02')
 
     def setUp(self):
         super().setUp()
-        self.peer = self.make_peer()
+        self.peer = self.make_peer(self.device)
 
     def ask(self, port, data):
         self.peer.send(network_peer.udp(self.guest_mac, port, data))
@@ -229,7 +232,7 @@ class EchoTest(RomTest):
         self.assertEqual(frame[28:32], network_peer.GUEST_IP)
 
     def test_answers(self):
-        with Guest('echo', self.peer.options) as guest:
+        with Guest(self.rom, self.peer.options) as guest:
             guest.wait_prefix('echo ready mac=52:54:00:aa:bb:02 '
                               'ip=10.0.2.15')
             self.check_announcement()
@@ -260,7 +263,7 @@ class EchoTest(RomTest):
         seed = random.randrange(1 << 32)
         print(f'seed {seed}')
         rng = random.Random(seed)
-        with Guest('echo', self.peer.options) as guest:
+        with Guest(self.rom, self.peer.options) as guest:
             guest.wait_prefix('echo ready')
             self.check_announcement()
             self.peer.send(network_peer.arp_request(other))
@@ -278,7 +281,7 @@ class EchoTest(RomTest):
 
     def test_replays(self):
         replay_filter = ['-object', 'filter-replay,id=f0,netdev=n0']
-        with Guest('echo', self.icount('record') + self.peer.options +
+        with Guest(self.rom, self.icount('record') + self.peer.options +
                    replay_filter) as guest:
             guest.wait_prefix('echo ready')
             self.check_announcement()
@@ -288,8 +291,13 @@ class EchoTest(RomTest):
             guest.wait_prefix('echo packets=50')
             guest.stop()
         self.peer.close()
-        again = self.make_peer()
-        self.check_replay('echo', guest.lines, again.options + replay_filter)
+        again = self.make_peer(self.device)
+        self.check_replay(self.rom, guest.lines, again.options + replay_filter)
+
+
+class EchoE1000Test(EchoTest):
+    rom = 'echo-e1000'
+    device = 'e1000'
 
 
 class SerialEchoTest(RomTest):

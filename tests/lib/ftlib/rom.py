@@ -51,9 +51,9 @@ def disk_options(file='disk.raw'):
             '-device', 'virtio-blk-pci,drive=d0']
 
 
-def network_options(netdev):
+def network_options(netdev, device='virtio-net-pci'):
     return ['-netdev', netdev, '-device',
-            f'virtio-net-pci,netdev=n0,mac={MAC},romfile=']
+            f'{device},netdev=n0,mac={MAC},romfile=']
 
 
 class RomPair(Pair):
@@ -119,12 +119,15 @@ class RomPair(Pair):
 
 
 class EchoPair(RomPair):
-    """echo.rom; each machine's cable ends in a datagram socket of ours."""
+    """echo.rom; each machine's cable ends in a datagram socket of ours.
 
-    def __init__(self, **rest):
+    rom, device: another card, and the guest that drives it.
+    """
+
+    def __init__(self, rom='echo', device='virtio-net-pci', **rest):
         netdev = ('dgram,id=n0,local.type=unix,local.path=net,'
                   'remote.type=unix,remote.path=peer')
-        super().__init__('echo', extra=network_options(netdev), **rest)
+        super().__init__(rom, extra=network_options(netdev, device), **rest)
         self.ends = {}
         for node in ('a', 'b'):
             end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
