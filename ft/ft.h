@@ -12,6 +12,7 @@
 
 typedef struct Chardev Chardev;
 typedef struct Monitor Monitor;
+typedef struct QEMUTimer QEMUTimer;
 struct QemuOpts;
 struct QEMUFile;
 struct HMPCommand;
@@ -35,6 +36,8 @@ int ft_control_vmstop(int state);
 /* Primary: the guest's NMI is raised, or a network card's cable is moved. */
 void ft_host_nmi(void);
 void ft_host_link(const char *name, bool up);
+/* An e1000 has its state; timer: until then it holds what comes in, in ms. */
+void ft_net_hook_e1000_loaded(QEMUTimer *timer);
 /* True: an HMP command was refused, with a message on the monitor. */
 bool ft_control_hmp_refused(Monitor *mon, const struct HMPCommand *cmd);
 

@@ -6,8 +6,11 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/iov.h"
+#include "qemu/timer.h"
 #include "qom/object_interfaces.h"
+#include "hw/boards.h"
 #include "migration/misc.h"
+#include "migration/vmstate.h"
 #include "net/announce.h"
 #include "net/eth.h"
 #include "net/filter.h"
@@ -15,11 +18,17 @@
 #include "system/replay.h"
 #include "system/runstate.h"
 #include "replay/ft-stream.h"
+#include "ft.h"
 #include "gate.h"
 #include "net.h"
 #include "options.h"
 
 #define TYPE_FT_NET_GUARD "ft-net-guard"
+enum {
+    SIZE_MIN = sizeof(struct eth_header) + sizeof(struct vlan_header),
+    E1000_WAIT_MS = 1000,       /* what the card takes after a reset */
+};
+
 OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
 
 struct FtNetGuard {
@@ -62,8 +71,8 @@ static void packet_hold(FtNetGuard *guard, unsigned flags,
 
 /*
  * Always takes the packet, so no netdev's back-pressure reaches the guest.
- * What is shorter than a header, as a socket can deliver it, ends here: some
- * devices would read beyond it.
+ * What is shorter than a header with a VLAN tag, as a socket can deliver it,
+ * ends here: some devices would read beyond it.
  */
 static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
                                  unsigned flags, const struct iovec *iov,
@@ -76,7 +85,7 @@ static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
             packet_hold(guard, flags, iov, iovcnt);
         } else if (replay_mode == REPLAY_MODE_RECORD &&
                    runstate_is_running() &&
-                   iov_size(iov, iovcnt) >= ETH_HLEN) {
+                   iov_size(iov, iovcnt) >= SIZE_MIN) {
             replay_net_packet_event(guard->replay, flags, iov, iovcnt);
         }
     }
@@ -150,4 +159,53 @@ void ft_net_announce(void)
     static AnnounceTimer timer;
 
     qemu_announce_self(&timer, migrate_announce_params());
+}
+
+/* --- a state sent while the machine runs ---------------------------------- */
+
+/*
+ * An e1000's timers are in no state: where it is loaded they start anew.  The
+ * machine that sent it does the same at the same instruction, or the two
+ * would raise their interrupts at different ones.
+ */
+static void load_again(Object *obj, const VMStateDescription *vmsd)
+{
+    const VMStateDescription *const *sub = vmsd->subsections;
+
+    for (; sub && *sub; sub++) {
+        if (!(*sub)->needed || (*sub)->needed(obj)) {
+            load_again(obj, *sub);
+        }
+    }
+    if (vmsd->post_load) {
+        vmsd->post_load(obj, vmsd->version_id);
+    }
+}
+
+static int child_saved(Object *obj, void *opaque)
+{
+    if (object_dynamic_cast(obj, "e1000")) {
+        load_again(obj, DEVICE_GET_CLASS(obj)->vmsd);
+    }
+    return 0;
+}
+
+/* The queues are empty; a card that took nothing may be asked again. */
+static void nic_saved(NICState *nic, void *opaque)
+{
+    qemu_flush_queued_packets(nic->ncs);
+}
+
+void ft_net_state_saved(void)
+{
+    object_child_foreach_recursive(qdev_get_machine(), child_saved, NULL);
+    qemu_foreach_nic(nic_saved, NULL);
+}
+
+void ft_net_hook_e1000_loaded(QEMUTimer *timer)
+{
+    if (ft_stream_active()) {
+        timer_mod(timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) +
+                  E1000_WAIT_MS);
+    }
 }

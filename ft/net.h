@@ -14,5 +14,7 @@
 bool ft_net_guard_all(Error **errp);
 /* Tells the switches where the machine is now. */
 void ft_net_announce(void);
+/* The log begins at a state that was just saved; the machine stands. */
+void ft_net_state_saved(void);
 
 #endif

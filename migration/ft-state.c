@@ -31,6 +31,7 @@
 #include "system/runstate.h"
 #include "ft/disk.h"
 #include "ft/driver.h"
+#include "ft/net.h"
 #include "replay/ft-stream.h"
 #include "replay/replay-internal.h"
 #include "migration.h"
@@ -197,6 +198,7 @@ void ft_state_hook_saved(bool saved)
     if (saved && state.saved) {
         state.logs = true;
         ft_stream_begin_log_at_state();
+        ft_net_state_saved();
     }
     replay_mutex_unlock();
 }
