@@ -23,12 +23,13 @@
 #include "net.h"
 #include "options.h"
 
-#define TYPE_FT_NET_GUARD "ft-net-guard"
 enum {
     SIZE_MIN = sizeof(struct eth_header) + sizeof(struct vlan_header),
+    ANNOUNCE_ROUNDS = 5,
     E1000_WAIT_MS = 1000,       /* what the card takes after a reset */
 };
 
+#define TYPE_FT_NET_GUARD "ft-net-guard"
 OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
 
 struct FtNetGuard {
@@ -157,8 +158,11 @@ bool ft_net_guard_all(Error **errp)
 void ft_net_announce(void)
 {
     static AnnounceTimer timer;
+    AnnounceParameters params = *migrate_announce_params();
 
-    qemu_announce_self(&timer, migrate_announce_params());
+    /* None at the end of a migration, but here the machine has moved. */
+    params.rounds = ANNOUNCE_ROUNDS;
+    qemu_announce_self(&timer, &params);
 }
 
 /* --- a state sent while the machine runs ---------------------------------- */
