@@ -86,8 +86,9 @@ static void print_help(void)
 "\n"
 "Instruction counting, recording and the holding back of every output come\n"
 "with -ft.  The guest begins when both are paired.  Watch and steer with the\n"
-"QMP commands query-ft, ft-failover and ft-stop, the event FT_STATE, and\n"
-"'info ft' on the human monitor.\n"
+"QMP commands query-ft, ft-failover, ft-stop and ft-protect (a new backup for\n"
+"a machine that runs alone: start that one with -incoming), the event\n"
+"FT_STATE, and 'info ft' on the human monitor.\n"
 "\n"
 "Machine pc, one vCPU, and these devices; others are refused:\n");
     ft_devices_print();
