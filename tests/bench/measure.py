@@ -23,8 +23,10 @@ MODES = {
     'plain': '-accel tcg,thread=single',
     'icount': '-icount shift=1',
     'alone': None,
+    'undigested': None,     # protected, and never compared
     'protected': None,
 }
+PAIRS = ('undigested', 'protected')
 JOBS = ('md5', 'forks', 'read', 'write')    # in the order of ft.job=all
 BOOT_BOUND_S = 180
 JOB_BOUND_S = 180
@@ -46,7 +48,7 @@ class Meter:
 
     def sample(self):
         status = self._pair.primary.query()
-        if self._mode == 'protected' and status['state'] != 'protected':
+        if self._mode in PAIRS and status['state'] != 'protected':
             raise FtError(f'the primary is {status["state"]} '
                           f'({status["reason"]}) instead of protected: '
                           f'{status.get("text", "")}')
@@ -94,7 +96,7 @@ class Meter:
         samples = self._samples[index:]
         used = [now - then for now, then in zip(self._cpu_s(), cpu)]
         result = {'seconds': end - moment, 'cpu_s': used[0]}
-        if self._mode != 'protected':
+        if self._mode not in PAIRS:
             return result
         size = samples[-1][1]['appended'] - samples[0][1]['appended']
         lag = [status['lag-ms'] for _, status in samples]
@@ -142,7 +144,8 @@ def _start(pair, mode):
         return moment
     pair.start_backup()
     pair.backup.wait_state('listening', timeout=STATE_BOUND_S)
-    primary = pair.start_primary()
+    never = ',digest-ms=0' if mode == 'undigested' else ''
+    primary = pair.start_primary(f',new=on{never}')
     primary.wait_state('protected', timeout=STATE_BOUND_S)
     return primary.qmp.wait_event(
         'FT_STATE', lambda data: data['new'] == 'protected')['t']

@@ -68,7 +68,17 @@ def summary(runs):
            for job in TIMED}
     for key in WRITES:
         ratios[key] = _ratios(runs, lambda run, key=key: run['redis'][key])
-    return {'modes': modes, 'ratios': ratios, 'cpu_to_icount': cpu}
+    return {'modes': modes, 'ratios': ratios, 'cpu_to_icount': cpu,
+            'digests': {job: _digests(runs, job) for job in TIMED}}
+
+
+def _digests(runs, job):
+    """CPU of primary and backup with digests, to that without."""
+    def cpu(mode):
+        return statistics.median(
+            run['jobs'][job]['cpu_s'] + run['jobs'][job]['backup_cpu_s']
+            for run in _by_mode(runs, mode))
+    return cpu('protected') / cpu('undigested')
 
 
 def _heading(data):
@@ -131,6 +141,12 @@ def _pair(medians):
                + (f'{ratio:>8.2f}' if ratio else ''))
 
 
+def _cost_of_digests(medians):
+    yield 'digests: CPU of both machines, to the same pair without'
+    yield '  ' + ', '.join(f'{TIMED[job]} {ratio:.2f}' for job, ratio in
+                           medians['digests'].items())
+
+
 def report(data):
     """Lines for a person."""
     yield from _heading(data)
@@ -138,4 +154,6 @@ def report(data):
     yield from _cost(data['medians'])
     yield ''
     yield from _pair(data['medians'])
+    yield ''
+    yield from _cost_of_digests(data['medians'])
     yield ''
