@@ -171,9 +171,9 @@ class Faults(unittest.TestCase):
             pair.incoming_port = paths.free_port()
             self.protect(pair, f'unix:{path}')
             end.accept()[0].close()
-            wait_for(lambda: 'stays unprotected' in
-                     pair.primary.process.errors(), 30,
-                     'that it says so', pair.primary.process)
+            wait_for(lambda: pair.primary.query()['reason'] ==
+                     'protect-failed', 30, 'that it says so',
+                     pair.primary.process)
             self.assertEqual(pair.primary.query()['state'], 'alone')
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
             os.unlink(path)
