@@ -194,10 +194,11 @@ static int child_saved(Object *obj, void *opaque)
     return 0;
 }
 
-/* The queues are empty; a card that took nothing may be asked again. */
+/* What came after the machine stopped is lost; the backup never had it. */
 static void nic_saved(NICState *nic, void *opaque)
 {
-    qemu_flush_queued_packets(nic->ncs);
+    qemu_flush_or_purge_queued_packets(nic->ncs, true);
+    qemu_flush_queued_packets(nic->ncs);    /* it may be asked again */
 }
 
 void ft_net_state_saved(void)
