@@ -170,7 +170,7 @@ static bool wait_a_little(void)
     if (++offline.polls % (FT_WATCH_TICK_MS / POLL_MS) == 0) {
         why = ft_progress_tick();
     }
-    if (why && runstate_is_running()) {
+    if (why && !is_over()) {
         ft_offline_fail(why);
     }
     return !is_over();

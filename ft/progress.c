@@ -7,6 +7,7 @@
 #include "qemu/main-loop.h"
 #include "hw/core/cpu.h"
 #include "replay/ft-stream.h"
+#include "system/runstate.h"
 #include "disk.h"
 #include "driver.h"
 #include "limits.h"
@@ -43,6 +44,7 @@ char *ft_progress_tick(void)
         .follows = ft_stream_follows(),
         .executed = ft_stream_executed(),
         .icount = ft_stream_icount(),
+        .paused = !runstate_is_running(),
         .disk_busy = ft_disk_busy(),
     };
 

@@ -40,7 +40,7 @@ static FtWatchResult watch_steps(FtWatch *w, const FtWatchInput *now)
             begin_anew(w, now);
             return FT_WATCH_DISK;
         }
-    } else if (now->vcpu_rounds != w->last.vcpu_rounds &&
+    } else if ((now->paused || now->vcpu_rounds != w->last.vcpu_rounds) &&
                now->main_rounds != w->last.main_rounds) {
         w->last.vcpu_rounds = now->vcpu_rounds;
         w->last.main_rounds = now->main_rounds;

@@ -20,6 +20,7 @@
 typedef struct FtWatchInput {
     gboolean follows;           /* a log is being executed */
     gboolean log_waits;         /* there is more of it */
+    gboolean paused;            /* the vCPU's thread need not turn */
     gboolean disk_busy;         /* a request to an own disk is under way */
     guint64 executed;           /* log position */
     guint64 icount;

@@ -53,6 +53,23 @@ static void test_livelock(void)
     g_assert_cmpint(ft_watch_tick(&w, &in), ==, FT_WATCH_GOOD);
 }
 
+/* The vCPU of a paused machine stands, and so does a log that needs it. */
+static void test_paused(void)
+{
+    FtWatch w = { 0 };
+    FtWatchInput in = waiting();
+    FtWatchResult result = FT_WATCH_GOOD;
+    int ticks;
+
+    in.paused = TRUE;
+    for (ticks = 0; ticks < DISK_TICKS && result == FT_WATCH_GOOD; ticks++) {
+        in.main_rounds++;
+        result = ft_watch_tick(&w, &in);
+    }
+    g_assert_cmpint(result, ==, FT_WATCH_LIVELOCK);
+    g_assert_cmpint(ticks * FT_WATCH_TICK_MS, <=, 1000);
+}
+
 static void test_steps(void)
 {
     FtWatch w = { 0 };
@@ -149,6 +166,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/watch/livelock", test_livelock);
+    g_test_add_func("/watch/paused", test_paused);
     g_test_add_func("/watch/steps", test_steps);
     g_test_add_func("/watch/idle", test_idle);
     g_test_add_func("/watch/slow-host", test_slow_host);
