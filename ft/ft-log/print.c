@@ -116,9 +116,21 @@ static void print_kept(GQueue *kept, const FtLogOptions *options)
 
 /* --- commands ------------------------------------------------------------ */
 
+/* NULL: it was said why. */
+static FtLogWalk *open_to_print(const char *path, const FtLogOptions *options)
+{
+    FtLogWalk *walk = ft_log_open(path);
+
+    if (walk) {
+        ft_log_print_header(path, ft_log_walk_reader(walk));
+        ft_log_print_title(options);
+    }
+    return walk;
+}
+
 int ft_log_print(const char *path, const FtLogOptions *options)
 {
-    g_autoptr(FtLogWalk) walk = ft_log_open(path);
+    g_autoptr(FtLogWalk) walk = open_to_print(path, options);
     GQueue kept = G_QUEUE_INIT;
     FtLogRead result;
     FtLogEntry entry;
@@ -126,8 +138,6 @@ int ft_log_print(const char *path, const FtLogOptions *options)
     if (!walk) {
         return FT_LOG_TROUBLE;
     }
-    ft_log_print_header(path, ft_log_walk_reader(walk));
-    ft_log_print_title(options);
     while ((result = ft_log_walk_next(walk, &entry)) == FT_LOG_READ_FRAME) {
         if (!ft_log_is_chosen(&entry, options)) {
             continue;
@@ -153,15 +163,13 @@ static bool is_written_anew(const char *path, const FtLogWalk *walk)
 
 int ft_log_follow(const char *path, const FtLogOptions *options)
 {
-    g_autoptr(FtLogWalk) walk = ft_log_open(path);
+    g_autoptr(FtLogWalk) walk = open_to_print(path, options);
     FtLogRead result;
     FtLogEntry entry;
 
     if (!walk) {
         return FT_LOG_TROUBLE;
     }
-    ft_log_print_header(path, ft_log_walk_reader(walk));
-    ft_log_print_title(options);
     while ((result = ft_log_walk_next(walk, &entry)) == FT_LOG_READ_FRAME ||
            result == FT_LOG_READ_SHORT) {
         if (result == FT_LOG_READ_FRAME) {
@@ -184,7 +192,7 @@ int ft_log_follow(const char *path, const FtLogOptions *options)
 int ft_log_around(const char *path, uint64_t where,
                   const FtLogOptions *options)
 {
-    g_autoptr(FtLogWalk) walk = ft_log_open(path);
+    g_autoptr(FtLogWalk) walk = open_to_print(path, options);
     GQueue kept = G_QUEUE_INIT;
     int after = options->context;
     bool reached = false;
@@ -194,8 +202,6 @@ int ft_log_around(const char *path, uint64_t where,
     if (!walk) {
         return FT_LOG_TROUBLE;
     }
-    ft_log_print_header(path, ft_log_walk_reader(walk));
-    ft_log_print_title(options);
     while ((result = ft_log_walk_next(walk, &entry)) == FT_LOG_READ_FRAME) {
         /* The entry that has the byte, or executes the instruction. */
         bool is_there = !reached && (options->by_icount

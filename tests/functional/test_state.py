@@ -15,29 +15,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 from ftlib import paths, rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
+from ftlib.protect import begin_alone, wait_migration  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 ALONE = 'when it runs alone'
 
 
-def alone(pair):
-    """A primary that began without a backup."""
-    pair.start_primary()
-    pair.primary.wait_state('connecting')
-    pair.primary.qmp.command('ft-stop')
-    pair.primary.wait_state('alone')
-
-
 def migrate(machine, uri):
     machine.qmp.command('migrate', uri=uri)
-
-    def ended():
-        status = machine.qmp.command('query-migrate')
-        return status if status['status'] in (
-            'completed', 'failed', 'cancelled') else None
-    return wait_for(ended, 60, 'the migration to end', machine.process,
-                    interval=0.02)
+    return wait_migration(machine, 'completed', 'failed', 'cancelled')
 
 
 class TestState(unittest.TestCase):
@@ -45,7 +32,7 @@ class TestState(unittest.TestCase):
     def test_file_and_on(self):
         """The guest stops for its state and goes on where it was."""
         with RomPair('counter') as pair:
-            alone(pair)
+            begin_alone(pair)
             rom.wait_count(pair.primary, 20)
             for cycle in range(3):
                 self.assertEqual(
@@ -59,7 +46,7 @@ class TestState(unittest.TestCase):
     def test_failed(self):
         """Nobody takes the state: the guest goes on by itself."""
         with RomPair('counter') as pair:
-            alone(pair)
+            begin_alone(pair)
             rom.wait_count(pair.primary, 20)
             self.assertEqual(
                 migrate(pair.primary, 'unix:nobody')['status'], 'failed')
@@ -68,7 +55,7 @@ class TestState(unittest.TestCase):
     def test_nobody_takes_it(self):
         """ft-protect that fails is told, and the guest goes on."""
         with RomPair('counter') as pair:
-            alone(pair)
+            begin_alone(pair)
             rom.wait_count(pair.primary, 20)
             pair.primary.qmp.command('ft-protect', peer='127.0.0.1:1',
                                      state='unix:nobody')
@@ -89,7 +76,7 @@ class TestState(unittest.TestCase):
 
     def test_postcopy_is_refused(self):
         with RomPair('counter') as pair:
-            alone(pair)
+            begin_alone(pair)
             pair.primary.qmp.command(
                 'migrate-set-capabilities',
                 capabilities=[{'capability': 'postcopy-ram', 'state': True}])

@@ -26,10 +26,11 @@ def begin_alone(pair):
     pair.primary.wait_state('alone')
 
 
-def _wait_migration(machine, *states):
+def wait_migration(machine, *states):
+    """Returns query-migrate's answer when its status is one of these."""
     def look():
-        status = machine.qmp.command('query-migrate').get('status')
-        return status if status in states else None
+        answer = machine.qmp.command('query-migrate')
+        return answer if answer.get('status') in states else None
     return wait_for(look, 60, f'migration {states}', machine.process,
                     interval=0.02)
 
@@ -55,11 +56,11 @@ def protect(pair, way, old=None, new='b'):
     old.qmp.command('ft-protect', peer=f'127.0.0.1:{pair.incoming_port}',
                     state=uri)
     if pair.disk:
-        _wait_migration(old, 'pre-switchover')
+        wait_migration(old, 'pre-switchover')
         shutil.copyfile(theirs, ours)
         old.qmp.command('migrate-continue', state='pre-switchover')
     if way == 'file':
-        _wait_migration(old, 'completed')
+        wait_migration(old, 'completed')
         backup = pair.start_incoming(new, uri)
     old.wait_state('protected', timeout=SYNC_S)
     backup.wait_state('protected', timeout=SYNC_S)
