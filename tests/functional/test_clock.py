@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
+from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
@@ -103,16 +104,11 @@ class Clock(unittest.TestCase):
         print('# drift in ms:', ' '.join(f'{drift * 1000:+.0f}'
                                          for drift in drifts))
 
-    def assert_equal_digest(self, pair):
-        pair.primary.qmp.command('x-ft-digest', timeout=20)
-        event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=20)
-        self.assertTrue(event['data']['equal'])
-
     def test_busy_guest(self):
         with RomPair('time') as pair:
             pair.protect()
             self.assert_keeps_time(pair.primary, read_clocks(pair.primary))
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 20)
 
     def test_guest_with_a_third_of_a_core(self):
         with RomPair('time') as pair:
@@ -121,7 +117,7 @@ class Clock(unittest.TestCase):
             with Hogs():
                 # It also waits for its backup, half a second at a time.
                 self.assert_keeps_time(pair.primary, since, drift_s=1)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 20)
 
     def test_pause_is_no_time(self):
         with RomPair('time') as pair:
@@ -133,7 +129,7 @@ class Clock(unittest.TestCase):
             after = read_clocks(pair.primary)
             self.assertLess(after.drift(before), -PAUSE_S + 1)
             self.assert_keeps_time(pair.primary, after)
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 20)
 
     def test_takeover_and_what_it_took(self):
         with RomPair('time') as pair:
@@ -152,7 +148,7 @@ class Clock(unittest.TestCase):
             for machine in (pair.primary, pair.backup):
                 machine.wait_state('protected')
             before = read_clocks(pair.primary)
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 20)
             pair.primary.process.kill()
             pair.backup.wait_state('alone')
             after = read_clocks(pair.backup)

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
+from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
@@ -53,11 +54,6 @@ DANGEROUS = [
 
 
 class Commands(unittest.TestCase):
-    def assert_equal_digest(self, pair):
-        pair.primary.qmp.command('x-ft-digest')
-        event = pair.backup.qmp.wait_event('FT_DIGEST')
-        self.assertTrue(event['data']['equal'])
-
     def test_only_known_ones(self):
         with RomPair('counter') as pair:
             pair.protect()
@@ -82,7 +78,7 @@ class Commands(unittest.TestCase):
                              'query-cpus-fast', 'query-status', 'query-pci',
                              'query-replay', 'query-rx-filter'):
                     machine.qmp.command(name)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup)
             for machine in (pair.primary, pair.backup):
                 self.assertEqual(machine.query()['state'], 'protected')
             self.assertNotIn('ERROR', rom.text(pair.primary))
@@ -104,7 +100,7 @@ class Commands(unittest.TestCase):
                     with self.subTest(name, side=machine.node):
                         with self.assertRaises(QmpError):
                             machine.qmp.command(name, **arguments)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup)
 
     def test_keys_reach_both(self):
         with RomPair('counter') as pair:
@@ -114,7 +110,7 @@ class Commands(unittest.TestCase):
             pair.primary.qmp.command('send-key', keys=[
                 {'type': 'qcode', 'data': 'b'}])
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup)
 
 
 if __name__ == '__main__':

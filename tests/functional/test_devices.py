@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
 
 from ftlib import paths  # noqa: E402
+from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import MAC_BYTES, EchoPair, SerialLine, net, text  # noqa: E402
 from ftlib.work import WorkPair, turns  # noqa: E402
@@ -87,17 +88,12 @@ class Devices(unittest.TestCase):
         wait_for(look, TURN_S, f'{more} more turns of each of {start}',
                  machine.process, interval=0.1)
 
-    def assert_equal_digest(self, pair):
-        pair.primary.qmp.command('x-ft-digest', timeout=60)
-        event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=60)
-        self.assertTrue(event['data']['equal'])
-
     def assert_exact(self, load, work, extra, poke=None):
         with WorkPair(load, work, extra) as pair:
             pair.protect()
             for _ in range(DIGESTS):
                 self.assert_turns(pair.primary, work, poke=poke)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 60)
             pair.primary.process.kill()
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             self.assert_turns(pair.backup, work, poke=poke)
@@ -144,7 +140,7 @@ class Devices(unittest.TestCase):
             pair.protect()
             for number in range(DIGESTS):
                 self.assert_answers(pair.primary, number)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 60)
             pair.primary.process.kill()
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             self.assert_answers(pair.backup, DIGESTS)
@@ -190,12 +186,12 @@ class Devices(unittest.TestCase):
                      'that the link is up', pair.primary.process)
             self.assert_echoes(pair, 'a')
             for number in range(DIGESTS):
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 60)
                 self.set_link(pair.primary, False, 1 + number)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 60)
                 self.set_link(pair.primary, True, 2 + number)
                 self.assert_echoes(pair, 'a')
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 60)
             echoed = pair.count('a')
             pair.primary.process.kill()
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib.process import wait_for  # noqa: E402
+from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
 from ftlib.rom import EchoPair  # noqa: E402
 from ftlib.work import WorkPair  # noqa: E402
@@ -25,11 +26,6 @@ FOLLOWS = 'a backup follows its primary; give the command there'
 
 
 class HostActions(unittest.TestCase):
-    def assert_equal_digest(self, pair):
-        pair.primary.qmp.command('x-ft-digest', timeout=60)
-        event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=60)
-        self.assertTrue(event['data']['equal'])
-
     def assert_nmi_and_break(self, machine, nmis, breaks):
         """The guest has seen so many of each, all told."""
         machine.qmp.command('inject-nmi')
@@ -45,7 +41,7 @@ class HostActions(unittest.TestCase):
             pair.protect()
             for count in (1, 2):
                 self.assert_nmi_and_break(pair.primary, count, count)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 60)
             for name, arguments in (('inject-nmi', {}),
                                     ('chardev-send-break', {'id': 's0'})):
                 with self.assertRaisesRegex(QmpError, FOLLOWS):
@@ -72,11 +68,11 @@ class HostActions(unittest.TestCase):
                 pair.primary.qmp.command('set_link', name='n1', up=False)
             pair.primary.qmp.command('set_link', name='n0', up=False)
             self.assert_silent(pair, 'a')
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 60)
             pair.primary.qmp.command('set_link', name='n0', up=True)
             pair.echo(b'between')
             self.assertEqual(pair.primary.qmp.hmp('set_link n0 off'), '')
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 60)
             with self.assertRaisesRegex(QmpError, FOLLOWS):
                 pair.backup.qmp.command('set_link', name='n0', up=True)
             pair.primary.process.kill()

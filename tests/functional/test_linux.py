@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
 sys.path.insert(0, os.path.join(HERE, os.pardir, 'demo'))
 
 from ftlib import guest  # noqa: E402
-from ftlib.pair import Pair  # noqa: E402
+from ftlib.pair import Pair, assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.protect import begin_alone, protect  # noqa: E402
 from ftlib.resp import Redis  # noqa: E402
@@ -27,11 +27,6 @@ TAKEOVER_S = 20
 
 
 class Linux(unittest.TestCase):
-
-    def assert_equal_digest(self, pair):
-        pair.primary.qmp.command('x-ft-digest', timeout=30)
-        event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=30)
-        self.assertTrue(event['data']['equal'])
 
     def wait_acks(self, load, count, timeout=60):
         wait_for(lambda: load.error or len(load.acks) >= count, timeout,
@@ -45,7 +40,7 @@ class Linux(unittest.TestCase):
             load = Load(pair.redis_port, seed=1)
             load.start()
             self.wait_acks(load, 200)
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 30)
             self.assertEqual(pair.backup.query()['state'], 'protected')
             self.assertEqual(pair.backup.serial(), '')
             self.wait_acks(load, len(load.acks) + 100)
@@ -80,7 +75,7 @@ class Linux(unittest.TestCase):
                 load = Load(pair.redis_port, seed=2)
                 load.start()
                 self.wait_acks(load, 200)
-                self.assert_equal_digest(pair)
+                assert_equal_digest(pair.primary, pair.backup, 30)
                 load.stop()
                 load.close()
                 pair.primary.qmp.command('quit')
@@ -133,7 +128,7 @@ class Linux(unittest.TestCase):
         with Pair(append='ft.job=tick ft.size=1') as pair:
             pair.start()
             pair.primary.wait_serial('FT-GUEST TICK 2', BOOT_S)
-            self.assert_equal_digest(pair)
+            assert_equal_digest(pair.primary, pair.backup, 30)
             pair.backup.process.kill()
             pair.primary.wait_state('alone', timeout=TAKEOVER_S)
             seen = pair.primary.serial().count('FT-GUEST TICK ')

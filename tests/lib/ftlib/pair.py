@@ -130,6 +130,13 @@ class Switch:
                     if line.endswith('\n')]
 
 
+def assert_equal_digest(primary, backup, timeout=10):
+    """Both are the same machine at the primary's next instruction."""
+    primary.qmp.command('x-ft-digest', timeout)
+    event = backup.qmp.wait_event('FT_DIGEST', timeout=timeout)
+    assert event['data']['equal'], 'the two machines differ'
+
+
 class Pair:
     """Everything of one pair.  Leaving the with block ends it all.
 
