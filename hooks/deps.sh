@@ -20,7 +20,7 @@ libxxhash-dev'
 # Firmware of the machine.
 packages="$packages seabios qemu-system-data ipxe-qemu"
 # To make the demo's guest and networks, and to run the tests.
-packages="$packages git cpio iproute2 e2fsprogs procps util-linux
+packages="$packages git cpio iproute2 iputils-ping e2fsprogs procps util-linux
 faketime man-db"
 # The fuzzers.
 packages="$packages clang libclang-rt-dev"

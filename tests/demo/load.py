@@ -17,9 +17,9 @@ READ_BATCH = 500            # keys of one read when all are read back
 class Load(threading.Thread):
     """Sets key:0, key:1, ... and notes when each was acknowledged."""
 
-    def __init__(self, port, seed):
+    def __init__(self, port, seed, host='127.0.0.1'):
         super().__init__(daemon=True)
-        self._redis = Redis(port, timeout=ANSWER_BOUND_S)
+        self._redis = Redis(port, host, timeout=ANSWER_BOUND_S)
         self._seed = seed
         self._stop_asked = threading.Event()
         self.acks = []              # CLOCK_MONOTONIC of each, in order

@@ -2,13 +2,15 @@
 
 Parameters for the guest's kernel command line (tests/guest/init):
   ft.job=redis   redis-server on port 6379, every write synchronous (default)
+         bench   redis, httpd on port 80, TCP on 5001 and 5002, and the jobs
+                 below when they are pushed to the list bench:jobs
          idle    nothing; FT-GUEST READY on the serial line
          soak    redis, and ft.size blocks (64) written again and again until
                  the key soak:end is 1; then redis is shut down
          clock   READY, then "FT-GUEST CLOCK uptime" each ft.size seconds (1)
                  beside ft.load=idle, busy, mixed
          tick    READY, then "FT-GUEST TICK n" each ft.size seconds (1)
-         md5, forks, write, read, sleep, all
+         md5, forks, write, read, reads, sleep, all
                  a fixed job between "FT-GUEST JOB name start uptime" and
                  "... end uptime"; ft.size changes its length
   ft.net=static (10.0.2.15/24), dhcp

@@ -194,9 +194,9 @@ class Pair:
         self.machines.append(machine)
         return machine
 
-    def start_plain(self):
+    def start_plain(self, prefix=()):
         """One machine without protection, as the primary."""
-        self.primary = self._start('a', None)
+        self.primary = self._start('a', None, prefix)
         return self.primary
 
     def _log_option(self, extra):
