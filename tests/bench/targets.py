@@ -84,6 +84,7 @@ TARGETS = (
            1000, 500),
     Target('false takeovers, busy', 'busy', 'false', '', 'only', 0, 0),
     Target('memory of a side', 'memory', 'mib', 'MiB', 'only', 128, 64),
+    Target('memory, beyond plain', 'memory', 'mib', 'MiB', 'added', 128, 64),
 )
 
 # Of these rows together the log of a busy guest is taken.
