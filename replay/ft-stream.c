@@ -27,6 +27,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/error-report.h"
 #include "hw/core/cpu.h"
+#include "accel/tcg/ft-tcg.h"
 #include "system/cpu-timers.h"
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
@@ -105,6 +106,7 @@ static void stream_bh(void *opaque);
 void ft_stream_setup(bool play, FtLog *log, const FtStreamOps *ops)
 {
     ft_stream.active = true;
+    ft_fetch_activate();
     ft_stream.log = log;
     ft_stream.ops = *ops;
     ft_stream.hash = ft_hash_new();

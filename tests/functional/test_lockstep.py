@@ -90,6 +90,18 @@ class Lockstep(unittest.TestCase):
             self.assert_equal_while_lines_come(pair, 4)
             self.assertNotIn('BACKWARDS', rom.text(pair.primary))
 
+    def test_accessed_bits(self):
+        # Slices end wherever the host interrupts them.  query-status needs
+        # the main loop, which waits for the slice's end.
+        with Load(), RomPair('accessed') as pair:
+            pair.protect()
+
+            def ask(_):
+                for _ in range(200):
+                    pair.primary.qmp.command('query-cpus-fast')
+            self.assert_equal_digests(pair, ask)
+            self.assert_equal_while_lines_come(pair, 3)
+
     def test_disk(self):
         with Load(), RomPair('disk', disk=True) as pair:
             pair.protect()

@@ -104,6 +104,12 @@ class Protect(unittest.TestCase):
                      machine.process)
         return busy
 
+    def test_accessed_bits(self):
+        """Both read the guest's page tables at the same instructions."""
+        with RomPair('accessed') as pair:
+            begin_alone(pair)
+            self.takes_over(pair, self.wait_lines(4))
+
     def test_clocks_in_flight(self):
         """Timers of all clocks; none of them steps back."""
         with RomPair('time') as pair:
