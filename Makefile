@@ -1,7 +1,7 @@
 # The short names.  `make` alone prints them.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
-.PHONY: help all deps deps-quiet qemu check-fast check demo bench fuzz drift soak soak-report hooks-diff clean
+.PHONY: help all deps deps-quiet qemu check-fast check demo bench bench-busy fuzz drift soak soak-report hooks-diff clean
 
 BUILD = build
 PYTHON = /usr/bin/python3
@@ -20,7 +20,8 @@ help:
 	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
 	@echo '  make check        every test'
 	@echo '  make fuzz SECONDS=600   fuzzes what a peer, a lease and a log can hold'
-	@echo '  make bench        what protection costs: guest jobs with it and without'
+	@echo '  make bench        what protection costs; writes docs/performance.md'
+	@echo '  make bench-busy   false takeovers while all cores are busy, MINUTES=10'
 	@echo '  make drift        the guest'"'"'s clock against the host'"'"'s, MINUTES=10'
 	@echo '  make soak         lives of a guest, recorded and replayed, N=20; SEED=n'
 	@echo '  make soak-report  what all of them came to'
@@ -57,7 +58,12 @@ demo: qemu
 bench: qemu
 	@ROUNDS=$(ROUNDS) FT_BUILD=$(abspath $(BUILD)) \
 	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
-	$(PYTHON) tests/bench/run
+	$(PYTHON) tests/bench/run --write
+
+bench-busy: qemu
+	@FT_BUILD=$(abspath $(BUILD)) \
+	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
+	$(PYTHON) tests/bench/run --rows busy --minutes $(MINUTES)
 
 drift: qemu
 	@MINUTES=$(MINUTES) FT_BUILD=$(abspath $(BUILD)) \

@@ -3,17 +3,23 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import subprocess
 import time
 
 from ftlib import FtError
 
+from busy import busy
+from flame import flame
 from host import Others
 from kills import kills
+from micro import micro
 from rows import ROWS, lag
 from subject import PAIRS, Subject
+from targets import TARGETS, judge, medians
 
-# What happens once, not in each round.
-ONCE = ('lag', 'kill', 'power')
+# What happens once, not in each round; busy only when it is asked for.
+ONCE = ('lag', 'kill', 'power', 'flame', 'micro', 'busy')
+USUAL_ROWS = ('boot', *ROWS, *ONCE[:-1])
 ALL_ROWS = ('boot', *ROWS, *ONCE)
 ATTEMPTS = 3                # a subject that a row broke is started anew
 
@@ -45,7 +51,7 @@ class _Session:
         try:
             self.results[row] = measure()
             return True
-        except (FtError, OSError) as error:
+        except (FtError, OSError, subprocess.SubprocessError) as error:
             self.results[row] = {'error': str(error)}
             return False
 
@@ -119,11 +125,27 @@ def _lag(options, build, network, progress):
         return lag(subject)
 
 
+def slowest(data):
+    """The row that is the furthest from what is to be reached."""
+    middle = medians(data)
+    reached = []
+    for target in TARGETS:
+        figure = judge(target, middle)[1]
+        if target.more_is_better and figure is not None:
+            reached.append((figure / target.to_reach, target.row))
+    return min(reached)[1] if reached else 'forks'
+
+
 def _once(options, build, network, screen, data):
     steps = {
         'lag': lambda tell: _lag(options, build, network, tell),
         'kill': lambda tell: kills(options.kills, False, tell),
         'power': lambda tell: kills(options.kills, True, tell),
+        'flame': lambda tell: flame(
+            network, build.qemu, options.append,
+            options.flame_row or slowest(data), options.flame, tell),
+        'micro': micro,
+        'busy': lambda tell: busy(network, build.qemu, options.minutes, tell),
     }
     for row, step in steps.items():
         if row not in options.rows:
@@ -133,7 +155,7 @@ def _once(options, build, network, screen, data):
             data['once'][row] = step(lambda text, row=row:
                                      screen.live(row, text))
             screen.step(row, f'took {time.monotonic() - began:.0f} s')
-        except (FtError, OSError) as error:
+        except (FtError, OSError, subprocess.SubprocessError) as error:
             data['once'][row] = {'error': str(error)}
             screen.bad(row, str(error))
 

@@ -66,5 +66,7 @@ def kills(count, power, progress):
         'all_ms': sorted(round(value, 1) for value in blackouts),
         'lag_before_ms': statistics.median(result['lag_before_ms']
                                            for result in results),
-        'phases': [result['phases'] for result in results],
+        'cycles': [{key: result[key] for key in
+                    ('cycle', 'blackout_s', 'phases')}
+                   for result in results],
     }

@@ -4,7 +4,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 from host import BUSY_CORES
-from targets import PLAIN, PROTECTED, TARGETS, judge, medians
+from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
+                     medians)
 
 NAME_WIDTH = 25
 SHORT = {'undigested': 'undigest'}
@@ -51,7 +52,8 @@ def judged(data, middle):
     modes = data['modes']
     yield (f'{"":<{NAME_WIDTH}}{"":>7}'
            + ''.join(f'{SHORT.get(mode, mode):>10}' for mode in modes)
-           + f'{"figure":>9}{"to reach":>9}{"stretch":>8}  reached')
+           + f'{"figure":>9}{"by CPU":>8}{"to reach":>9}{"stretch":>8}'
+           '  reached')
     for target in TARGETS:
         values, figure, verdict = judge(target, middle)
         if not values:
@@ -61,6 +63,7 @@ def judged(data, middle):
         yield (f'{target.name:<{NAME_WIDTH}}{target.unit:>7}'
                + ''.join(f'{number(values.get(mode)):>10}' for mode in modes)
                + f'{sign + number(figure) if figure is not None else "-":>9}'
+               f'{number(cpu_figure_of(target, middle)):>8}'
                f'{number(target.to_reach):>9}{number(target.stretch):>8}  '
                f'{verdict}')
 
@@ -96,6 +99,16 @@ def computing(data, middle):
         yield line
 
 
+def micro(data):
+    """Nanoseconds an event."""
+    rows = data['once'].get('micro', {}).get('rows')
+    if rows:
+        yield f'{"microbenchmarks":<25}{"ns each":>10}'
+        for row in rows:
+            yield f'{row["name"]:<25}{number(row["ns"]):>10}  {row["note"]}'
+        yield ''
+
+
 def failures(data):
     for run in data['runs']:
         for row, figures in run['rows'].items():
@@ -116,4 +129,5 @@ def report(data):
     yield ''
     yield from computing(data, middle)
     yield ''
+    yield from micro(data)
     yield from failures(data)

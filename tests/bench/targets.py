@@ -150,6 +150,16 @@ def figure_of(target, values):
         return None
 
 
+def cpu_figure_of(target, middle):
+    """The same by CPU seconds of the machine instead of wall seconds: what
+    a host of its own would come to.  None where that says nothing."""
+    if target.how not in ('speed', 'counting'):
+        return None
+    return figure_of(target, {mode: rows[target.row]['cpu_s']
+                              for mode, rows in middle.items()
+                              if target.row in rows})
+
+
 def _grows(target, middle):
     """The lag of the last ten seconds against that of the first."""
     figures = middle[PROTECTED][target.row]

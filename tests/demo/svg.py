@@ -1,4 +1,4 @@
-"""Just enough SVG for the demo's pictures.
+"""Just enough SVG for pictures of measurements.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
