@@ -301,6 +301,8 @@ static void adopt(QIOChannelSocket *sioc, const char *who)
         QIO_CHANNEL(sioc), G_IO_IN | G_IO_HUP | G_IO_ERR,
         channel_readable, NULL, NULL,
         ch.context);
+    /* Nothing here runs the loop; else glib polls twice for each message. */
+    g_source_set_can_recurse(ch.readable, true);
     ch.ops->connected();
 }
 
@@ -376,6 +378,7 @@ static void watch_heartbeats(void)
     g_source_set_callback(ch.udp_source,
                           (GSourceFunc)(void (*)(void))udp_readable, NULL,
                           NULL);
+    g_source_set_can_recurse(ch.udp_source, true);
     g_source_attach(ch.udp_source, ch.context);
 }
 

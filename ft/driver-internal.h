@@ -29,8 +29,14 @@ void ft_driver_log_begin(void);
 /* How far outputs are behind the position, for the backup's gate. */
 uint32_t ft_driver_log_held(uint64_t position);
 void ft_driver_log_send(const FtAction *action);
-/* Backup: looks at the entries first; what is malformed ends this side. */
+/* Before the I/O thread runs. */
+void ft_driver_log_start(GMainContext *context);
+/*
+ * Backup: looks at the entries; what is malformed ends this side.  The engine
+ * gets them by store(), after the acknowledgement was sent.
+ */
 void ft_driver_log_commit(uint64_t position);
+void ft_driver_log_store(void);
 gboolean ft_driver_log_batch(gpointer opaque);
 
 #endif

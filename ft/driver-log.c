@@ -22,7 +22,9 @@ FtLog ft_driver_log;
 static struct {
     GByteArray *scratch;        /* log bytes on their way to frames */
     uint64_t parsed;            /* backup: entries up to here are well formed */
+    uint64_t store_to;          /* backup: committed when the ack is sent */
     uint64_t told;              /* primary: the core knows the log to here */
+    GSource *append;
     gint append_pending;        /* atomic */
 } l;
 
@@ -31,7 +33,7 @@ void ft_driver_log_begin(void)
     if (!l.scratch) {
         l.scratch = g_byte_array_new();
     }
-    l.parsed = l.told = 0;
+    l.parsed = l.store_to = l.told = 0;
 }
 
 /* How far outputs are behind the position, for the backup's gate. */
@@ -95,17 +97,33 @@ static bool entries_well_formed(uint64_t position)
     return true;
 }
 
+/*
+ * The engine gets it in ft_driver_log_store(): to wake its threads first would
+ * make the primary's outputs wait for that.
+ */
 void ft_driver_log_commit(uint64_t position)
 {
-    /* First, so that what is malformed is in the file too. */
-    ft_log_sink_take(&ft_driver_log, position);
     if (entries_well_formed(position)) {
-        ft_log_commit(&ft_driver_log, position);
-        ft_stream_published();
+        l.store_to = position;
+    } else {
+        /* So that it is in the file. */
+        ft_log_sink_take(&ft_driver_log, position);
     }
 }
 
-static gboolean append_run(gpointer opaque)
+void ft_driver_log_store(void)
+{
+    if (l.store_to) {
+        ft_log_sink_take(&ft_driver_log, l.store_to);
+        ft_log_commit(&ft_driver_log, l.store_to);
+        ft_stream_published();
+        l.store_to = 0;
+    }
+}
+
+/* --- primary: the engine's threads tell the I/O thread -------------------- */
+
+static void append_run(void)
 {
     FtEvent event = { .type = FT_EVENT_APPENDED };
 
@@ -113,13 +131,43 @@ static gboolean append_run(gpointer opaque)
     smp_mb();
     event.position = l.told = ft_log_committed(&ft_driver_log);
     ft_driver_feed(&event);
-    return G_SOURCE_REMOVE;
+}
+
+static gboolean append_prepare(GSource *source, gint *timeout_ms)
+{
+    *timeout_ms = -1;
+    return qatomic_read(&l.append_pending);
+}
+
+static gboolean append_check(GSource *source)
+{
+    return qatomic_read(&l.append_pending);
+}
+
+static gboolean append_dispatch(GSource *source, GSourceFunc fn, gpointer data)
+{
+    append_run();
+    return G_SOURCE_CONTINUE;
+}
+
+/* One source for all the time: it is asked for at each output. */
+void ft_driver_log_start(GMainContext *context)
+{
+    static GSourceFuncs append_funcs = {
+        .prepare = append_prepare,
+        .check = append_check,
+        .dispatch = append_dispatch,
+    };
+
+    l.append = g_source_new(&append_funcs, sizeof(GSource));
+    g_source_set_can_recurse(l.append, true);
+    g_source_attach(l.append, context);
 }
 
 void ft_driver_appended(bool urgent)
 {
     if (urgent && qatomic_xchg(&l.append_pending, 1) == 0) {
-        ft_driver_in_io_thread(append_run, NULL, NULL);
+        g_main_context_wakeup(g_source_get_context(l.append));
     }
 }
 
@@ -132,7 +180,7 @@ gboolean ft_driver_log_batch(gpointer opaque)
     ft_driver_core_status(&status);
     if (status.role == FT_ROLE_PRIMARY &&
         ft_log_committed(&ft_driver_log) > l.told) {
-        append_run(NULL);
+        append_run();
     }
     if (++ticks % (SLICE_MS / FT_DRIVER_BATCH_MS) == 0 && first_cpu &&
         ft_stream_started()) {

@@ -221,8 +221,18 @@ static void state_action(const FtAction *action)
     ft_jobs_add(action, &status);
 }
 
+/* Does the action leave alone what was received and is not stored yet? */
+static bool may_precede_store(FtActionType type)
+{
+    return type == FT_ACTION_STORE || type == FT_ACTION_COMMIT ||
+        type == FT_ACTION_SEND;
+}
+
 static void carry_out(const FtAction *action)
 {
+    if (!may_precede_store(action->type)) {
+        ft_driver_log_store();
+    }
     switch (action->type) {
     case FT_ACTION_STATE:
         state_action(action);
@@ -320,6 +330,9 @@ void ft_driver_feed(const FtEvent *event)
         feed_one(&executed);
     }
     feed_one(event);
+    if (event->type != FT_EVENT_FRAME) {
+        ft_driver_log_store();          /* IDLE follows frames */
+    }
     update_status();
 }
 
@@ -530,6 +543,7 @@ void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
     d.context = g_main_context_new();
     d.loop = g_main_loop_new(d.context, FALSE);
     ft_driver_log_begin();
+    ft_driver_log_start(d.context);
     update_status();
     ft_claim_thread_start(lease_uri, lease_answered);
     qemu_thread_create(&d.thread, "ft-io", io_thread, NULL,

@@ -63,16 +63,14 @@ static void crc_tables_make(void)
     }
 }
 
-guint32 ft_wire_crc32c(guint32 crc, const void *buf, gsize len)
+static guint32 crc_by_table(guint32 crc, const guint8 *p, gsize len)
 {
     static gsize made;
-    const guint8 *p = buf;
 
     if (g_once_init_enter(&made)) {
         crc_tables_make();
         g_once_init_leave(&made, 1);
     }
-    crc = ~crc;
     for (; len >= 8; len -= 8, p += 8) {
         guint32 a = crc ^ ft_get32(p);
         guint32 b = ft_get32(p + 4);
@@ -85,7 +83,34 @@ guint32 ft_wire_crc32c(guint32 crc, const void *buf, gsize len)
     for (; len; len--) {
         crc = (crc >> 8) ^ crc_table[0][(crc ^ *p++) & 0xff];
     }
-    return ~crc;
+    return crc;
+}
+
+#ifdef __x86_64__
+/* Ten times as quick: a guest that receives 200 MB/s is worth that. */
+__attribute__((target("sse4.2")))
+static guint32 crc_by_instruction(guint32 crc, const guint8 *p, gsize len)
+{
+    guint64 wide = crc;
+
+    for (; len >= 8; len -= 8, p += 8) {
+        wide = __builtin_ia32_crc32di(wide, ft_get64(p));
+    }
+    for (crc = wide; len; len--) {
+        crc = __builtin_ia32_crc32qi(crc, *p++);
+    }
+    return crc;
+}
+#endif
+
+guint32 ft_wire_crc32c(guint32 crc, const void *buf, gsize len)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2")) {
+        return ~crc_by_instruction(~crc, buf, len);
+    }
+#endif
+    return ~crc_by_table(~crc, buf, len);
 }
 
 /* The fields of a header, with a CRC field of 0. */

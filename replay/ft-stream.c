@@ -101,6 +101,16 @@ static FILE *open_source(void)
     return f;
 }
 
+/* A packet at once: libc asks a stream of ours for single bytes. */
+bool ft_stream_hook_read(void *buf, size_t size)
+{
+    if (ft_stream_plays()) {
+        source_read(NULL, buf, size);
+        return true;
+    }
+    return false;
+}
+
 static void stream_bh(void *opaque);
 
 void ft_stream_setup(bool play, FtLog *log, const FtStreamOps *ops)
