@@ -14,6 +14,7 @@
 
 static struct {
     QEMUBH *bh;
+    QemuMutex emit_lock;        /* whoever lets outputs out; before lock */
     QemuMutex lock;
 
     /* Protected by lock. */
@@ -40,24 +41,30 @@ static FtOutput *first_ready_locked(void)
                       is_dropped_locked(output)) ? output : NULL;
 }
 
+static void remove_first_locked(bool emitted)
+{
+    FtOutput *output = QSIMPLEQ_FIRST(&gate.outputs);
+
+    QSIMPLEQ_REMOVE_HEAD(&gate.outputs, next);
+    gate.status.held--;
+    gate.status.held_bytes -= output->size;
+    if (emitted) {
+        gate.left = MAX(gate.left, output->position);
+        gate.status.released++;
+    } else {
+        gate.status.discarded++;
+    }
+}
+
 static FtOutput *take_first(bool *emit)
 {
     FtOutput *output;
 
     QEMU_LOCK_GUARD(&gate.lock);
     output = first_ready_locked();
-    if (!output) {
-        return NULL;
-    }
-    QSIMPLEQ_REMOVE_HEAD(&gate.outputs, next);
-    gate.status.held--;
-    gate.status.held_bytes -= output->size;
-    *emit = !is_dropped_locked(output);
-    if (*emit) {
-        gate.left = MAX(gate.left, output->position);
-        gate.status.released++;
-    } else {
-        gate.status.discarded++;
+    if (output) {
+        *emit = !is_dropped_locked(output);
+        remove_first_locked(*emit);
     }
     return output;
 }
@@ -67,9 +74,57 @@ void ft_gate_flush(void)
     FtOutput *output;
     bool emit;
 
+    QEMU_LOCK_GUARD(&gate.emit_lock);
     while ((output = take_first(&emit))) {
         trace_ft_gate_release(output->position, output->size, emit);
         output->finish(output, emit);
+    }
+}
+
+/* The first output, if it may leave without the main thread. */
+static FtOutput *first_direct(void)
+{
+    FtOutput *output;
+
+    QEMU_LOCK_GUARD(&gate.lock);
+    output = first_ready_locked();
+    return output && output->try_emit && !is_dropped_locked(output) ? output
+                                                                    : NULL;
+}
+
+/*
+ * An acknowledgement lets packets out here and now: the main thread would
+ * have to wake up, and to wait until the vCPU has left its slice.  Who holds
+ * emit_lock already looks at the queue again, or has been asked to.
+ */
+static void emit_direct(void)
+{
+    FtOutput *output;
+
+    if (qemu_mutex_trylock(&gate.emit_lock)) {
+        return;
+    }
+    while ((output = first_direct()) && output->try_emit(output)) {
+        trace_ft_gate_release(output->position, output->size, true);
+        WITH_QEMU_LOCK_GUARD(&gate.lock) {
+            remove_first_locked(true);
+        }
+        output->finish(output, false);
+    }
+    qemu_mutex_unlock(&gate.emit_lock);
+}
+
+/* Any thread: what is ready leaves here, or by the main thread. */
+static void let_out(void)
+{
+    bool ready;
+
+    emit_direct();
+    WITH_QEMU_LOCK_GUARD(&gate.lock) {
+        ready = first_ready_locked();
+    }
+    if (ready) {
+        qemu_bh_schedule(gate.bh);
     }
 }
 
@@ -80,6 +135,7 @@ static void gate_bh(void *opaque)
 
 void ft_gate_init(void)
 {
+    qemu_mutex_init(&gate.emit_lock);
     qemu_mutex_init(&gate.lock);
     QSIMPLEQ_INIT(&gate.outputs);
     gate.bh = qemu_bh_new(gate_bh, NULL);
@@ -99,7 +155,7 @@ void ft_gate_hold(FtOutput *output)
         ready = first_ready_locked();
     }
     if (ready) {
-        qemu_bh_schedule(gate.bh);
+        let_out();
     }
 }
 
@@ -135,7 +191,7 @@ void ft_gate_release(uint64_t position)
         ready = first_ready_locked();
     }
     if (ready) {
-        qemu_bh_schedule(gate.bh);
+        let_out();
     }
 }
 

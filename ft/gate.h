@@ -5,7 +5,8 @@
  *   it waits for (M5), and lets it out when that is acknowledged.
  * Locks: holding needs the BQL and the replay mutex; releasing and closing
  *   may be called from any thread.  Outputs leave from the main thread
- *   under the BQL and the replay mutex.
+ *   under the BQL and the replay mutex, or by try_emit from the thread that
+ *   releases them; always in their order.
  * Ownership: the gate owns a held output until emit() was called.
  * Source: the Output Rule of the VM-FT paper, section 2.2.
  *
@@ -18,6 +19,11 @@
 
 typedef struct FtOutput FtOutput;
 struct FtOutput {
+    /*
+     * Lets the output out at once; any thread, no lock may be taken.  False:
+     * the main thread has to.  May be NULL.
+     */
+    bool (*try_emit)(FtOutput *output);
     /* Lets the output out, or only frees it when emit is false. */
     void (*finish)(FtOutput *output, bool emit);
     uint64_t position;

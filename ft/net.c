@@ -15,6 +15,7 @@
 #include "net/eth.h"
 #include "net/filter.h"
 #include "net/net.h"
+#include "net/tap.h"
 #include "system/replay.h"
 #include "system/runstate.h"
 #include "replay/ft-stream.h"
@@ -35,6 +36,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
 struct FtNetGuard {
     NetFilterState parent;
     ReplayNetState *replay;
+    int tap_fd;                 /* of a tap, our own copy; else -1 */
 };
 
 typedef struct FtPacket {
@@ -57,6 +59,36 @@ static void packet_finish(FtOutput *output, bool emit)
     g_free(packet);
 }
 
+/*
+ * Into the tap as its netdev would write it, but from any thread.  What the
+ * tap has no room for the netdev has to queue.
+ */
+static bool packet_try_emit(FtOutput *output)
+{
+    FtPacket *packet = container_of(output, FtPacket, output);
+    NetClientState *netdev = NETFILTER(packet->guard)->netdev;
+
+    if (qatomic_read(&netdev->link_down)) {
+        return false;
+    }
+    return RETRY_ON_EINTR(write(packet->guard->tap_fd, packet->data,
+                                output->size)) >= 0 || errno != EAGAIN;
+}
+
+/*
+ * Has the packet the form in which a tap takes it, and nobody else to pass?
+ * A tap with virtio's headers below a device that has none adds them.
+ */
+static bool goes_to_tap(FtNetGuard *guard, unsigned flags)
+{
+    NetFilterState *nf = NETFILTER(guard);
+
+    return guard->tap_fd >= 0 && !flags && !ft_options.replay &&
+        !nf->netdev->receive_disabled &&
+        QTAILQ_FIRST(&nf->netdev->filters) == nf && !QTAILQ_NEXT(nf, next) &&
+        (!qemu_has_vnet_hdr(nf->netdev) || nf->netdev->vnet_hdr_len);
+}
+
 static void packet_hold(FtNetGuard *guard, unsigned flags,
                         const struct iovec *iov, int iovcnt)
 {
@@ -64,6 +96,9 @@ static void packet_hold(FtNetGuard *guard, unsigned flags,
     FtPacket *packet = g_malloc(sizeof(*packet) + size);
 
     packet->output = (FtOutput) { .finish = packet_finish, .size = size };
+    if (goes_to_tap(guard, flags)) {
+        packet->output.try_emit = packet_try_emit;
+    }
     packet->guard = guard;
     packet->flags = flags;
     iov_to_buf(iov, iovcnt, 0, packet->data, size);
@@ -96,11 +131,17 @@ static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
 static void guard_instance_init(Object *obj)
 {
     FT_NET_GUARD(obj)->replay = replay_register_net(NETFILTER(obj));
+    FT_NET_GUARD(obj)->tap_fd = -1;
 }
 
 static void guard_instance_finalize(Object *obj)
 {
-    replay_unregister_net(FT_NET_GUARD(obj)->replay);
+    FtNetGuard *guard = FT_NET_GUARD(obj);
+
+    replay_unregister_net(guard->replay);
+    if (guard->tap_fd >= 0) {
+        close(guard->tap_fd);
+    }
 }
 
 static void guard_class_init(ObjectClass *oc, void *data)
@@ -129,6 +170,7 @@ static void guard_netdev(NICState *nic, void *opaque)
     Error **errp = opaque;
     NetClientState *netdev = nic->ncs[0].peer;
     g_autofree char *id = NULL;
+    Object *guard;
 
     if (*errp || !netdev) {
         return;
@@ -139,8 +181,13 @@ static void guard_netdev(NICState *nic, void *opaque)
         return;
     }
     id = g_strdup_printf("ft-net-guard-%s", netdev->name);
-    object_new_with_props(TYPE_FT_NET_GUARD, object_get_objects_root(), id,
-                          errp, "netdev", netdev->name, NULL);
+    guard = object_new_with_props(TYPE_FT_NET_GUARD,
+                                  object_get_objects_root(), id, errp,
+                                  "netdev", netdev->name, NULL);
+    if (guard && netdev->info->type == NET_CLIENT_DRIVER_TAP) {
+        FT_NET_GUARD(guard)->tap_fd = fcntl(tap_get_fd(netdev),
+                                            F_DUPFD_CLOEXEC, 0);
+    }
 }
 
 bool ft_net_guard_all(Error **errp)
