@@ -15,6 +15,7 @@
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
 #include "system/runstate.h"
+#include "ft-quiet.h"
 #include "ft-stream-internal.h"
 #include "ft-time.h"
 
@@ -188,16 +189,7 @@ bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
     if (checkpoint == CHECKPOINT_CLOCK_WARP_ACCOUNT) {
         ft_time_step();
     }
-    /*
-     * At every exit of the vCPU's loop, and without any effect unless the
-     * machine was asleep: nine in ten entries of upstream's log.
-     */
-    if (ft_stream_records() && checkpoint == CHECKPOINT_CLOCK_WARP_ACCOUNT &&
-        timers_state.vm_clock_warp_start == -1 && !replay_has_events()) {
-        *result = true;
-        return true;
-    }
-    return false;
+    return ft_stream_records() && ft_quiet_checkpoint(checkpoint, result);
 }
 
 bool ft_stream_hook_async_events(void)
@@ -224,6 +216,9 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock)
         return true;
     }
     if (ft_stream_records()) {
+        if (ft_quiet_clock(kind, clock)) {
+            return true;
+        }
         replay_state.cached_clock[kind] = *clock;
     }
     return false;

@@ -25,6 +25,7 @@ typedef struct FtStream {
     bool starved;               /* backup: the sentinel was fetched */
     bool clocks_held;
     bool resetting;             /* primary: the transaction goes on */
+    uint64_t sunk;              /* primary: bytes that left replay_file */
     bool control_pending;       /* backup: a control entry is next */
     bool time_pending;          /* backup: a TIME entry is, for the vCPU */
     uint64_t log_hash;          /* backup: up to the last START or DIGEST */

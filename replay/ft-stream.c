@@ -59,6 +59,7 @@ bool ft_stream_active(void)
 
 static ssize_t sink_write(void *opaque, const char *buf, size_t size)
 {
+    ft_stream.sunk += size;
     if (ft_stream.to_log) {
         ft_log_append(ft_stream.log, buf, size);
         ft_hash_update(ft_stream.hash, buf, size);

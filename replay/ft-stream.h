@@ -167,6 +167,8 @@ void ft_stream_hook_before_unlock(void);
 bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result);
 bool ft_stream_hook_async_events(void); /* true: there are none */
 bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock);
+/* True: *deadline is how long until a timer expires, -1 if it need not. */
+bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline);
 bool ft_stream_hook_random(void *buf, size_t len);
 bool ft_stream_hook_idle(void);         /* true: the vCPU has work in the log */
 bool ft_stream_hook_has_event(void);    /* true: nobody else need wake up */

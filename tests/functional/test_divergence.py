@@ -243,11 +243,13 @@ class Divergence(unittest.TestCase):
 
     def test_clock_changed(self):
         self.assert_log_fault('clock reading changed by 1 us',
-                              tamper.flip_clock(entries.CLOCK_HOST))
+                              tamper.flip_clock(entries.CLOCK_ELAPSED),
+                              STUCK_WORDS, 'counter-halt')
 
     def test_clock_dropped(self):
         self.assert_log_fault('clock reading dropped',
-                              tamper.drop(entries.CLOCK_HOST))
+                              tamper.drop(entries.CLOCK_ELAPSED),
+                              STUCK_WORDS, 'counter-halt')
 
     def test_digest_that_is_none(self):
         def shorten(log):
