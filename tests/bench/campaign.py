@@ -21,6 +21,7 @@ from targets import TARGETS, judge, medians
 ONCE = ('lag', 'kill', 'power', 'flame', 'micro', 'busy')
 USUAL_ROWS = ('boot', *ROWS, *ONCE[:-1])
 ALL_ROWS = ('boot', *ROWS, *ONCE)
+ONCE_S = 330                # about what the rows that happen once take
 ATTEMPTS = 3                # a subject that a row broke is started anew
 
 
@@ -93,9 +94,23 @@ def _short(row, figures):
     return row
 
 
+def _is_time_for(number, began, options):
+    """Whether another round and what follows them fits before the bound."""
+    elapsed = time.monotonic() - began
+    after = ONCE_S if options.complete else 0
+    return not number or \
+        elapsed + elapsed / number + after < options.bound * 60
+
+
 def _rounds(options, build, network, screen, data):
     modes = options.modes
+    began = time.monotonic()
     for number in range(options.rounds):
+        if not _is_time_for(number, began, options):
+            screen.bad('rounds', f'only {number}: the rest would not end '
+                       f'within {options.bound:g} minutes (--bound)')
+            data['rounds'] = number
+            break
         first = number % len(modes)
         for mode in modes[first:] + modes[:first]:
             where = f'round {number + 1} of {options.rounds}'
@@ -162,6 +177,10 @@ def _once(options, build, network, screen, data):
 
 def run(options, build, network, screen, data):
     """Fills data['runs'] and data['once']."""
+    if network.why_no_ping and 'ping' in options.rows:
+        options.rows.remove('ping')
+        data['once']['ping'] = {
+            'error': f'not measured: {network.why_no_ping}'}
     if any(row in ROWS or row == 'boot' for row in options.rows):
         _rounds(options, build, network, screen, data)
     if 'protected' in options.modes or any(mode in PAIRS for mode

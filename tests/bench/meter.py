@@ -56,15 +56,24 @@ class Meter:
         """Waits for a line on the serial port after character past, and
         samples meanwhile; returns where it ends."""
         def look():
-            at = machine.serial().find(text, past)
-            if at >= 0:
-                return at + len(text)
+            nonlocal size
             self._sample_when_due()
-            return None
+            before, size = size, self._serial_size()
+            if size == before:
+                return None
+            at = machine.serial().find(text, past)
+            return at + len(text) if at >= 0 else None
 
         machine = self._pair.primary
+        size = None
         return wait_for(look, bound_s, f'"{text}" on the serial line of '
                         f'{machine.process.name}', machine.process, POLL_S)
+
+    def _serial_size(self):
+        try:
+            return os.path.getsize(self._pair.primary.serial_path)
+        except FileNotFoundError:
+            return 0
 
     def spend(self, seconds):
         """Looks at it ten times a second meanwhile."""
@@ -81,13 +90,17 @@ class Meter:
         return [(process_cpu_s(machine.pid), waited_s(machine.pid))
                 for machine in self._machines()]
 
+    def _input_bytes(self):
+        return self._network.input_bytes() or 0 if self.protected else 0
+
     def begin(self, moment=None):
-        """The start of an interval."""
+        """The start of an interval: now, or a moment just before."""
         self.sample()
-        return {'moment': moment or time.monotonic(),
-                'sample': len(self.samples) - 1,
-                'input': self._network.input_bytes(), 'used': self._used(),
-                'own': time.process_time()}
+        start = {'sample': len(self.samples) - 1,
+                 'input': self._input_bytes(), 'used': self._used(),
+                 'own': time.process_time()}
+        start['moment'] = moment or time.monotonic()
+        return start
 
     def end(self, start, moment=None):
         """What there is to say about the interval from start to now."""
@@ -107,7 +120,7 @@ class Meter:
         lag = [status['lag-ms'] for _, status in samples]
         seconds = samples[-1][0] - samples[0][0]
         size = samples[-1][1]['appended'] - samples[0][1]['appended']
-        read = (self._network.input_bytes() or 0) - (start['input'] or 0)
+        read = self._input_bytes() - start['input']
         result.update({
             'log_bytes': size, 'input_bytes': read,
             'log_mbit_s': size * 8 / 1e6 / seconds,

@@ -163,7 +163,7 @@ class Subject:
         self.order(name, size)
         self._serial = self.meter.watch(f'FT-GUEST JOB {name} start',
                                         JOB_BOUND_S, self._serial)
-        start = self.meter.begin()
+        start = self.meter.begin(time.monotonic())
         self._serial = self.meter.watch(f'FT-GUEST JOB {name} end',
                                         JOB_BOUND_S, self._serial)
         return self.meter.end(start)

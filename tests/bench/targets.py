@@ -67,6 +67,7 @@ TARGETS = (
            0.5, 0.1),
     Target('lag, computing 60 s', 'lag', 'last_ms', 'ms', 'only', 20, 5,
            'not growing'),
+    Target('lag, p99', 'lag', 'p99_ms', 'ms', 'only', 20, 5),
     Target('ping, median', 'ping', 'median_ms', 'ms', 'added', 0.4, 0.2),
     Target('ping, p99', 'ping', 'p99_ms', 'ms', 'added', 3, 1),
     Target('HTTP 12 KiB, median', 'http', 'median_ms', 'ms', 'added', 2, 1),

@@ -63,7 +63,7 @@ def sample():
     }
     data['runs'][-1]['rows']['md5'] = {'error': 'it fell over'}
     data['once']['lag'] = {**pair(60, 55), 'first_ms': 2.0, 'last_ms': 3.0,
-                           'max_ms': 9, 'samples': [[0, 1], [60, 3]]}
+                           'p99_ms': 8, 'max_ms': 9, 'samples': [[0, 1], [60, 3]]}
     return data
 
 
