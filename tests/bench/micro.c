@@ -132,13 +132,24 @@ static void one_clock(void)
     REPLAY_CLOCK(REPLAY_CLOCK_HOST, 1700000000000000000 + icount_get_raw());
 }
 
+/* As a packet: an entry of an event's kind, and an array. */
 static void one_packet(void)
 {
-    if (replay_mode == REPLAY_MODE_PLAY) {
-        replay_read_random(bytes, PACKET);
-    } else {
-        replay_save_random(0, bytes, PACKET);
+    g_autofree uint8_t *packet = NULL;
+    size_t size;
+
+    replay_account_executed_instructions();
+    replay_save_instructions();
+    if (replay_mode == REPLAY_MODE_RECORD) {
+        replay_put_event(EVENT_RANDOM);
+        replay_put_array(bytes, PACKET);
+        return;
     }
+    if (!replay_next_event_is(EVENT_RANDOM)) {
+        failed("the log has something else than what was written");
+    }
+    replay_get_array_alloc(&packet, &size);
+    replay_finish_event();
 }
 
 /* Events in transactions of so many. */
@@ -211,6 +222,25 @@ static void encode(const char *path)
             "the replay mutex taken and given back");
 }
 
+static const uint8_t *scanned;
+static size_t scanned_size;
+
+/* What a backup's I/O thread does before it publishes a transaction. */
+static void scan(void)
+{
+    const char *why;
+    size_t at = 0;
+
+    for (unsigned i = 0; i < EVENTS; i++) {
+        ssize_t n = ft_entry_length(scanned + at, scanned_size - at, &why);
+
+        if (n <= 0) {
+            failed("the log that was written has a broken entry");
+        }
+        at += n;
+    }
+}
+
 static void decode(const char *path)
 {
     g_autofree char *log = NULL;
@@ -219,6 +249,10 @@ static void decode(const char *path)
     if (!g_file_get_contents(path, &log, &size, NULL)) {
         failed("there is no log: run micro encode first");
     }
+    scanned = (uint8_t *)log;
+    scanned_size = size;
+    measure("receive, an entry", EVENTS, scan,
+            "an entry of a received frame found and checked");
     ft_log_init(&memory);
     ft_log_append(&memory, log, size);
     ft_log_commit(&memory, size);

@@ -26,6 +26,7 @@ PAGE_BYTES = 12 << 10
 BLOCK = 256 << 10
 LAG_S = 60.0
 ENDLESS_MB = 1_000_000
+RAM_SLACK_KB = 4096         # a mapping of the RAM may be larger by so much
 # How long each job is: about a second on plain TCG, or more.
 SIZES = {'md5': 100, 'forks': 400, 'reads': 8, 'write': 4000}
 
@@ -172,32 +173,36 @@ def _job(name):
     return lambda subject: subject.job(name, SIZES[name])
 
 
-def _rss_bytes(pid, ram_mb):
-    """(all, the guest's RAM) of what is resident."""
-    total = ram = 0
-    size_kb = 0
+def _rss_mib(pid):
+    """Resident, without the guest's RAM and the image it is booted from."""
+    total = ram = size_kb = 0
+    mapped = ''
     with open(f'/proc/{pid}/smaps', encoding='utf-8') as file:
         for line in file:
             words = line.split()
             if words[0] == 'Size:':
                 size_kb = int(words[1])
             elif words[0] == 'Rss:':
-                total += int(words[1]) << 10
-                if ram_mb << 10 <= size_kb < (ram_mb + 4) << 10:
-                    ram += int(words[1]) << 10
+                rss_kb = int(words[1])
+                if not mapped and 0 <= size_kb - (guest.MEMORY_MB << 10) \
+                        <= RAM_SLACK_KB:
+                    ram += rss_kb
+                elif not mapped.endswith('initramfs.cpio'):
+                    total += rss_kb
+            elif not words[0].endswith(':'):
+                mapped = words[5] if len(words) > 5 else ''
     if not ram:
         raise FtError(f'process {pid} has no mapping of the guest\'s RAM')
-    return total, ram
+    return total / 1024
 
 
 def memory(subject):
-    """Resident, without the guest's own RAM; of the larger side."""
+    """Of the larger side; each host has its own copy of what is shared."""
     sides = {}
     for name, machine in (('primary', subject.pair.primary),
                           ('backup', subject.pair.backup)):
         if machine:
-            total, ram = _rss_bytes(machine.pid, guest.MEMORY_MB)
-            sides[f'{name}_mib'] = (total - ram) / (1 << 20)
+            sides[f'{name}_mib'] = _rss_mib(machine.pid)
     return {**sides, 'mib': max(sides.values())}
 
 

@@ -16,9 +16,11 @@ for folder in ('lib', 'demo', 'bench'):
     sys.path.insert(0, os.path.join(TESTS, folder))
 
 import flame  # noqa: E402
+import micro  # noqa: E402
 import page  # noqa: E402
 import plots  # noqa: E402
 import table  # noqa: E402
+from ftlib import paths  # noqa: E402
 from targets import TARGETS, cpu_figure_of, judge, medians  # noqa: E402
 
 PERF = '''\
@@ -123,6 +125,18 @@ class Bench(unittest.TestCase):
         with open(page.PAGE, encoding='utf-8') as file:
             marks = file.read()
         self.assertLess(marks.index(page.BEGIN), marks.index(page.END))
+
+    def test_microbenchmarks(self):
+        if not os.path.exists(os.path.join(paths.build_dir(), 'qemu',
+                                           'build.ninja')):
+            self.skipTest('QEMU is not built here')
+        rows = micro.micro(lambda text: None)['rows']
+        names = [row['name'] for row in rows]
+        for what in ('encode', 'decode', 'gate', 'log', 'frame', 'digest'):
+            self.assertTrue([name for name in names
+                             if name.startswith(what)], names)
+        for row in rows:
+            self.assertGreater(row['ns'], 0, row)
 
     def test_flame_graph(self):
         stacks = flame.fold(PERF)
