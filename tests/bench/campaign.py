@@ -3,7 +3,6 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import subprocess
 import time
 
 from ftlib import FtError
@@ -22,6 +21,7 @@ ONCE = ('lag', 'kill', 'power', 'flame', 'micro', 'busy')
 USUAL_ROWS = ('boot', *ROWS, *ONCE[:-1])
 ALL_ROWS = ('boot', *ROWS, *ONCE)
 ONCE_S = 330                # about what the rows that happen once take
+POWER_S, LAST_S = 140, 50   # of which power and what follows it, and that
 ATTEMPTS = 3                # a subject that a row broke is started anew
 
 
@@ -32,6 +32,22 @@ def errors(data):
     return found + [('', row, figures['error'])
                     for row, figures in data['once'].items()
                     if 'error' in figures]
+
+
+def _teller(screen, name, before=''):
+    """progress(text): a line where it is another text than the last one."""
+    last = None
+
+    def progress(text):
+        nonlocal last
+        if text != last:
+            last = text
+            screen.live(name, before + text)
+    return progress
+
+
+def _text(error):
+    return str(error) if isinstance(error, FtError) else repr(error)
 
 
 class _Session:
@@ -52,8 +68,8 @@ class _Session:
         try:
             self.results[row] = measure()
             return True
-        except (FtError, OSError, subprocess.SubprocessError) as error:
-            self.results[row] = {'error': str(error)}
+        except Exception as error:      # of whatever kind: see above
+            self.results[row] = {'error': _text(error)}
             return False
 
     def _boot(self):
@@ -94,9 +110,9 @@ def _short(row, figures):
     return row
 
 
-def _is_time_for(number, began, options):
+def _is_time_for(number, options):
     """Whether another round and what follows them fits before the bound."""
-    elapsed = time.monotonic() - began
+    elapsed = time.monotonic() - options.began
     after = ONCE_S if options.complete else 0
     return not number or \
         elapsed + elapsed / number + after < options.bound * 60
@@ -104,9 +120,8 @@ def _is_time_for(number, began, options):
 
 def _rounds(options, build, network, screen, data):
     modes = options.modes
-    began = time.monotonic()
     for number in range(options.rounds):
-        if not _is_time_for(number, began, options):
+        if not _is_time_for(number, options):
             screen.bad('rounds', f'only {number}: the rest would not end '
                        f'within {options.bound:g} minutes (--bound)')
             data['rounds'] = number
@@ -114,10 +129,8 @@ def _rounds(options, build, network, screen, data):
         first = number % len(modes)
         for mode in modes[first:] + modes[:first]:
             where = f'round {number + 1} of {options.rounds}'
-
-            def progress(text, mode=mode, where=where):
-                screen.live(mode, f'{where}: {text}')
-            session = _Session(options, build, network, mode, progress)
+            session = _Session(options, build, network, mode,
+                               _teller(screen, mode, f'{where}: '))
             run = {'round': number + 1, 'mode': mode,
                    'rows': session.results}
             data['runs'].append(run)
@@ -152,10 +165,13 @@ def slowest(data):
 
 
 def _once(options, build, network, screen, data):
+    end = options.began + options.bound * 60
     steps = {
         'lag': lambda tell: _lag(options, build, network, tell),
-        'kill': lambda tell: kills(options.kills, False, tell),
-        'power': lambda tell: kills(options.kills, True, tell),
+        'kill': lambda tell: kills(options.kills, False, end - POWER_S,
+                                   tell),
+        'power': lambda tell: kills(options.kills, True, end - LAST_S,
+                                    tell),
         'flame': lambda tell: flame(
             network, build.qemu, options.append,
             options.flame_row or slowest(data), options.flame, tell),
@@ -167,16 +183,16 @@ def _once(options, build, network, screen, data):
             continue
         began = time.monotonic()
         try:
-            data['once'][row] = step(lambda text, row=row:
-                                     screen.live(row, text))
+            data['once'][row] = step(_teller(screen, row))
             screen.step(row, f'took {time.monotonic() - began:.0f} s')
-        except (FtError, OSError, subprocess.SubprocessError) as error:
-            data['once'][row] = {'error': str(error)}
-            screen.bad(row, str(error))
+        except Exception as error:      # of whatever kind: see above
+            data['once'][row] = {'error': _text(error)}
+            screen.bad(row, _text(error))
 
 
 def run(options, build, network, screen, data):
     """Fills data['runs'] and data['once']."""
+    options.began = time.monotonic()
     if network.why_no_ping and 'ping' in options.rows:
         options.rows.remove('ping')
         data['once']['ping'] = {

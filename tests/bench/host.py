@@ -51,11 +51,12 @@ class Host:
     def __init__(self):
         self.load = os.getloadavg()[0]
         self.busy = self.load > BUSY_LOAD
+        self._cores = len(os.sched_getaffinity(0))
 
     def facts(self):
         return {
             'cpu': _cpu_model(),
-            'cores': len(os.sched_getaffinity(0)),
+            'cores': self._cores,
             'load_at_start': round(self.load, 2),
             'busy_at_start': self.busy,
         }

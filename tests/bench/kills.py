@@ -8,6 +8,7 @@ import os
 import shutil
 import statistics
 import tempfile
+import time
 
 from ftlib import FtError, guest, paths
 
@@ -15,6 +16,7 @@ from cycle import Cycle
 
 BEFORE_S = 1.5
 AFTER_S = 0.5
+KILLS_MIN = 3
 
 
 class _Quiet:
@@ -24,7 +26,7 @@ class _Quiet:
         self._progress = progress
 
     def live(self, name, text):
-        self._progress(f'{name}: {text}')
+        self._progress(name)
 
     def step(self, name, text):
         pass
@@ -35,8 +37,9 @@ class _Quiet:
         pass
 
 
-def kills(count, power, progress):
-    """power: the host is lost, not only its QEMU."""
+def kills(count, power, until, progress):
+    """power: the host is lost, not only its QEMU.  until: CLOCK_MONOTONIC
+    when it is to end, though not before KILLS_MIN of them."""
     work = tempfile.mkdtemp(prefix='ft-kills-', dir=paths.scratch_dir())
     options = argparse.Namespace(power=power, plain=False, before=BEFORE_S,
                                  after=AFTER_S, seed=1)
@@ -45,6 +48,8 @@ def kills(count, power, progress):
         template = os.path.join(work, 'disk.raw')
         guest.make_disk(template)
         for number in range(1, count + 1):
+            if number > KILLS_MIN and time.monotonic() > until:
+                break
             def tell(text, number=number):
                 progress(f'kill {number} of {count}: {text}')
             cycle = Cycle(number, options, _Quiet(tell), work, template)

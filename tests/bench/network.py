@@ -119,3 +119,16 @@ class SwitchNetwork:
 
 def make_network():
     return SwitchNetwork() if netns.usable() else TapNetwork()
+
+
+def pin(network):
+    """The primary, or the only machine, has a core for itself; the backup,
+    the client and all else of ours share the others."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise FtError('--pin needs two cores')
+    rest = ','.join(map(str, cores[1:]))
+    network.prefix_a = [*network.prefix_a, 'taskset', '-c', str(cores[0])]
+    network.prefix_b = [*network.prefix_b, 'taskset', '-c', rest]
+    os.sched_setaffinity(0, cores[1:])
+    network.description += '; the primary on a core of its own'

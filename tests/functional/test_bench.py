@@ -4,17 +4,20 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import argparse
 import os
 import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
+from unittest import mock
 
 sys.dont_write_bytecode = True
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
 for folder in ('lib', 'demo', 'bench'):
     sys.path.insert(0, os.path.join(TESTS, folder))
 
+import campaign  # noqa: E402
 import flame  # noqa: E402
 import micro  # noqa: E402
 import page  # noqa: E402
@@ -97,6 +100,35 @@ class Bench(unittest.TestCase):
         self.assertEqual(judge(lag, medians(data))[2], 'yes, stretch')
         data['once']['lag'].update(first_ms=1.0, last_ms=15.0)
         self.assertEqual(judge(lag, medians(data))[2], 'NO: it grows')
+
+    def test_a_row_that_breaks_its_machine_gets_the_others_a_new_one(self):
+        machines = []
+
+        class Machine:
+            def __init__(self, *_):
+                machines.append(self)
+
+            def boot(self):
+                return {'seconds': 1}
+
+            def close(self):
+                pass
+
+        def broken(subject):
+            raise KeyError('what nobody thought of')
+        options = argparse.Namespace(rows=['a', 'b', 'c'], append='')
+        build = argparse.Namespace(qemu='x', against=None)
+        rows = {'a': lambda subject: {'of': machines.index(subject)},
+                'b': broken,
+                'c': lambda subject: {'of': machines.index(subject)}}
+        with mock.patch.object(campaign, 'Subject', Machine), \
+                mock.patch.object(campaign, 'ROWS', rows):
+            session = campaign._Session(options, build, None, 'protected',
+                                        lambda text: None)
+            results = session.run()
+        self.assertEqual(results['a'], {'of': 0})
+        self.assertIn('what nobody thought of', results['b']['error'])
+        self.assertEqual(results['c'], {'of': 1})
 
     def test_log_is_counted_without_its_input(self):
         rows = {name: pair(1.0, 1.0, size=100_000, read=40_000)
