@@ -14,6 +14,7 @@
 #include "channel.h"
 #include "limits.h"
 #include "trace.h"
+#include "wire-stream.h"
 
 #define READ_SIZE (256 * KiB)
 
@@ -27,6 +28,8 @@ static struct {
     /* The log channel; sioc is NULL when there is none. */
     QIOChannelSocket *sioc;
     GSource *readable, *writable;
+    FtWireReader *reader;
+    FtWireWriter *writer;
     GByteArray *in;
     GByteArray *out;
     size_t out_done;
@@ -135,6 +138,8 @@ static void forget_channel(void)
 {
     drop_source(&ch.readable);
     drop_source(&ch.writable);
+    g_clear_pointer(&ch.reader, ft_wire_reader_free);
+    g_clear_pointer(&ch.writer, ft_wire_writer_free);
     g_clear_pointer(&ch.in, g_byte_array_unref);
     g_clear_pointer(&ch.out, g_byte_array_unref);
     ch.out_done = 0;
@@ -178,29 +183,24 @@ void ft_channel_close(void)
 static bool take_frames(void)
 {
     QIOChannelSocket *mine = ch.sioc;
-    guint at = 0;
+    const uint8_t *payload;
     const char *why;
     FtFrame frame;
+    guint at = 0;
+    gssize n;
 
-    while (ch.in->len - at >= FT_FRAME_HEADER_SIZE) {
-        const uint8_t *bytes = ch.in->data + at;
-
-        if (!ft_wire_frame_in(&frame, bytes, &why)) {
-            ch.ops->bad_frame(why);
-            return false;
-        }
-        if (ch.in->len - at - FT_FRAME_HEADER_SIZE < frame.length) {
-            break;
-        }
-        if (!ft_wire_frame_check(&frame, bytes + FT_FRAME_HEADER_SIZE, &why)) {
-            ch.ops->bad_frame(why);
-            return false;
-        }
-        ch.ops->frame(&frame, bytes + FT_FRAME_HEADER_SIZE);
+    while ((n = ft_wire_reader_next(ch.reader, ch.in->data + at,
+                                    ch.in->len - at, &frame, &payload,
+                                    &why)) > 0) {
+        ch.ops->frame(&frame, payload);
         if (ch.sioc != mine) {
             return false;
         }
-        at += FT_FRAME_HEADER_SIZE + frame.length;
+        at += n;
+    }
+    if (n < 0) {
+        ch.ops->bad_frame(why);
+        return false;
     }
     g_byte_array_remove_range(ch.in, 0, at);
     return true;
@@ -268,14 +268,10 @@ static gboolean channel_writable(QIOChannel *ioc, GIOCondition condition,
 
 void ft_channel_send(const FtFrame *frame, const void *payload)
 {
-    uint8_t header[FT_FRAME_HEADER_SIZE];
-
     if (!ch.sioc) {
         return;
     }
-    ft_wire_frame_out(frame, payload, header);
-    g_byte_array_append(ch.out, header, sizeof(header));
-    g_byte_array_append(ch.out, payload, frame->length);
+    ft_wire_writer_put(ch.writer, frame, payload, ch.out);
     if (ch.writable) {
         return;
     }
@@ -294,6 +290,8 @@ static void adopt(QIOChannelSocket *sioc, const char *who)
     ch.sioc = QIO_CHANNEL_SOCKET(object_ref(OBJECT(sioc)));
     qio_channel_set_blocking(QIO_CHANNEL(sioc), false, NULL);
     qio_channel_set_delay(QIO_CHANNEL(sioc), false);
+    ch.reader = ft_wire_reader_new();
+    ch.writer = ft_wire_writer_new();
     ch.in = g_byte_array_new();
     ch.out = g_byte_array_new();
     ch.out_done = 0;

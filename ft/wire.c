@@ -143,6 +143,11 @@ void ft_wire_frame_out(const FtFrame *frame, const void *payload,
     ft_put32(header + FRAME_CRC_AT, frame_crc(header, payload, frame->length));
 }
 
+guint32 ft_wire_frame_crc(const guint8 *header)
+{
+    return ft_get32(header + FRAME_CRC_AT);
+}
+
 static guint32 frame_length_max(FtFrameType type)
 {
     switch (type) {
@@ -181,32 +186,12 @@ gboolean ft_wire_tells_held(FtFrameType type)
     return type == FT_FRAME_LOG || type == FT_FRAME_KEEPALIVE;
 }
 
-gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
-                          const char **why)
+gboolean ft_wire_frame_fits(const FtFrame *frame, const char **why)
 {
-    guint16 type = ft_get16(header + FRAME_TYPE_AT);
-
-    if (ft_get32(header + FRAME_MAGIC_AT) != FRAME_MAGIC) {
-        *why = "no frame: the first bytes are not this protocol's";
-        return FALSE;
-    }
-    if (ft_get16(header + FRAME_VERSION_AT) != FT_WIRE_VERSION) {
-        *why = "frame of another protocol version; "
-               "run the same build on both machines";
-        return FALSE;
-    }
-    if (type < FT_FRAME_HELLO || type > FT_FRAME_FAILED) {
+    if (frame->type < FT_FRAME_HELLO || frame->type > FT_FRAME_FAILED) {
         *why = "frame of an unknown type";
         return FALSE;
     }
-    frame->type = type;
-    frame->flags = ft_get32(header + FRAME_FLAGS_AT);
-    frame->length = ft_get32(header + FRAME_LENGTH_AT);
-    frame->session = ft_get64(header + FRAME_SESSION_AT);
-    frame->generation = ft_get64(header + FRAME_GENERATION_AT);
-    frame->position = ft_get64(header + FRAME_POSITION_AT);
-    frame->held = ft_get32(header + FRAME_HELD_AT);
-    frame->crc = ft_get32(header + FRAME_CRC_AT);
     if (frame->flags & ~frame_flags_allowed(frame->type)) {
         *why = "frame with unknown flags";
         return FALSE;
@@ -221,6 +206,29 @@ gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
         return FALSE;
     }
     return TRUE;
+}
+
+gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
+                          const char **why)
+{
+    if (ft_get32(header + FRAME_MAGIC_AT) != FRAME_MAGIC) {
+        *why = "no frame: the first bytes are not this protocol's";
+        return FALSE;
+    }
+    if (ft_get16(header + FRAME_VERSION_AT) != FT_WIRE_VERSION) {
+        *why = "frame of another protocol version; "
+               "run the same build on both machines";
+        return FALSE;
+    }
+    frame->type = ft_get16(header + FRAME_TYPE_AT);
+    frame->flags = ft_get32(header + FRAME_FLAGS_AT);
+    frame->length = ft_get32(header + FRAME_LENGTH_AT);
+    frame->session = ft_get64(header + FRAME_SESSION_AT);
+    frame->generation = ft_get64(header + FRAME_GENERATION_AT);
+    frame->position = ft_get64(header + FRAME_POSITION_AT);
+    frame->held = ft_get32(header + FRAME_HELD_AT);
+    frame->crc = ft_get32(header + FRAME_CRC_AT);
+    return ft_wire_frame_fits(frame, why);
 }
 
 gboolean ft_wire_frame_check(const FtFrame *frame, const void *payload,

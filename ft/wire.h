@@ -76,6 +76,10 @@ void ft_wire_frame_out(const FtFrame *frame, const void *payload,
  */
 gboolean ft_wire_frame_in(FtFrame *frame, const guint8 *header,
                           const char **why);
+/* Of what ft_wire_frame_in() checks, all that the frame itself holds. */
+gboolean ft_wire_frame_fits(const FtFrame *frame, const char **why);
+/* The checksum in a header that ft_wire_frame_out() has filled. */
+guint32 ft_wire_frame_crc(const guint8 *header);
 /* Does a frame of this type have a meaningful held field? */
 gboolean ft_wire_tells_held(FtFrameType type);
 gboolean ft_wire_frame_check(const FtFrame *frame, const void *payload,

@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import socket
 import sys
+import threading
 import time
 import unittest
 
@@ -16,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 from ftlib import paths, rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
-from ftlib.relay import Relay, frame_start  # noqa: E402
+from ftlib.relay import Relay  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 # ft/limits.h: 1 s and 1.3 s of silence on both paths, 3 s on the log's.
@@ -24,7 +25,7 @@ SUSPICION_S = 6
 CHANNEL_S = 9
 LOST = 4
 FAILED = 3
-LOG_FRAME = frame_start(4)
+SHORT_LOG = 0x84                # how such a frame begins: ft/wire-stream.c
 
 
 def settle(pair, timeout):
@@ -199,8 +200,19 @@ class BrokenLog(Cut):
         with RomPair('counter', relay=True) as pair:
             pair.protect()
             rom.wait_count(pair.primary, 60)
-            pair.relay.tcp.stall_before(LOG_FRAME[4:], 'to-target')
-            wait_for(lambda: pair.relay.tcp.stalled, 5, 'the stall')
+            cut = threading.Event()
+
+            def cut_log(data):
+                """Ends within a short LOG frame, and stays silent."""
+                if cut.is_set():
+                    return b''
+                if data[0] & 0x8f != SHORT_LOG or len(data) < 8:
+                    return data
+                cut.set()
+                return data[:-3]
+
+            pair.relay.tcp.filter('to-target', cut_log)
+            self.assertTrue(cut.wait(5), 'no log came by')
             pair.primary.process.kill()
             pair.relay.cut()
             pair.backup.wait_state('alone', timeout=SUSPICION_S)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Builds the fuzzers with clang, libFuzzer, ASan and UBSan, in BUILD/fuzz.
 #
-# fuzz-frames needs the protocol core only.  fuzz-engine takes upstream's
+# fuzz-frames and fuzz-stream need the protocol core only.  fuzz-engine takes upstream's
 # replay engine and ours from the build tree, compiled with the flags that
 # QEMU's build has for them; of the rest of QEMU it links libqemuutil.
 #
@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-FUZZERS = ['frames', 'engine']
+FUZZERS = ['frames', 'stream', 'engine']
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / 'hooks'))
 
@@ -68,15 +68,24 @@ def pkg_config(*arguments):
         stdout=subprocess.PIPE).stdout)
 
 
-def build_frames(out, build):
+def build_core(name, out):
+    """A fuzzer of what needs no QEMU."""
     sources = sorted(path for path in (ROOT / 'ft').glob('*.c')
                      if re.match(r'core|wire|lease', path.name))
     flags = ['-I', ROOT, '-iquote', ROOT / 'ft',
              *pkg_config('--cflags', 'glib-2.0')]
     objects = [compile_source(source, out / f'{source.name}.o', flags)
-               for source in [HERE / 'fuzz-frames.c', *sources]]
-    run(['clang', *LINK, *objects, *pkg_config('--libs', 'glib-2.0'),
-         '-o', out / 'fuzz-frames'])
+               for source in [HERE / f'fuzz-{name}.c', *sources]]
+    run(['clang', *LINK, *objects, *pkg_config('--libs', 'glib-2.0', 'zlib'),
+         '-o', out / f'fuzz-{name}'])
+
+
+def build_frames(out, build):
+    build_core('frames', out)
+
+
+def build_stream(out, build):
+    build_core('stream', out)
 
 
 def flags_of(command):
@@ -136,7 +145,8 @@ def build_engine(out, build):
     run([*link, missing, *end])
 
 
-BUILDERS = {'frames': build_frames, 'engine': build_engine}
+BUILDERS = {'frames': build_frames, 'stream': build_stream,
+            'engine': build_engine}
 
 
 def build_fuzzer(name, build):

@@ -342,6 +342,11 @@ void machine_end(bool longjmped)
     replay_mode = REPLAY_MODE_NONE;
 }
 
+void ft_fetch_activate(void)
+{
+    /* There is no guest's code here. */
+}
+
 void machine_run_stream_bh(void)
 {
     if (stream_bh.scheduled) {

@@ -38,7 +38,7 @@ class _Fake:
         sock.settimeout(BOUND_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
-        self._file = sock.makefile('rb')
+        self._stream, self._frames = wire.Stream(), []
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._threads = []
@@ -54,10 +54,17 @@ class _Fake:
 
     def read(self):
         """The next frame; None when the other side has closed."""
-        try:
-            return wire.read_frame(self._file)
-        except (ConnectionError, ValueError):
-            return None
+        while not self._frames:
+            try:
+                data = self.sock.recv(1 << 16)
+            except OSError as error:
+                if self._end.is_set() or isinstance(error, ConnectionError):
+                    return None
+                raise
+            if not data:
+                return None
+            self._frames = self._stream.feed(data)
+        return wire.split_frame(self._frames.pop(0))
 
     def expect(self, kind):
         frame = self.read()
@@ -76,7 +83,6 @@ class _Fake:
         self.sock.close()
         for thread in self._threads:
             thread.join(BOUND_S)
-        self._file.close()
 
     def __enter__(self):
         return self

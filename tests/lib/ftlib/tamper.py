@@ -26,10 +26,9 @@ class Tamper:
         self._shift = 0             # bytes that the backup's log is longer
         self._since = None          # from this position of the primary's on
         self._open = False          # inside a transaction
-        self._kept = {'to-target': b'', 'to-client': b''}
         for direction, change in (('to-target', self._log_frame),
                                   ('to-client', self._ack_frame)):
-            relay.tcp.filter(direction, self._by_frame(direction, change))
+            relay.tcp.filter(direction, self._by_frame(change))
 
     def once(self, change):
         """change(list of entries) returns a changed list, or None: not here."""
@@ -40,19 +39,11 @@ class Tamper:
             raise FtTimeout('the log had no place for the fault')
         return self._moment
 
-    def _by_frame(self, direction, change):
-        def run(data):
-            data = self._kept[direction] + data
-            out = b''
-            while len(data) >= wire.HEADER.size:
-                size = wire.HEADER.size + wire.HEADER.unpack_from(data)[4]
-                if len(data) < size:
-                    break
-                out += change(data[:size])
-                data = data[size:]
-            self._kept[direction] = data
-            return out
-        return run
+    @staticmethod
+    def _by_frame(change):
+        stream = wire.Stream()
+        return lambda data: b''.join(change(frame)
+                                     for frame in stream.feed(data))
 
     @staticmethod
     def _make(data, position, payload):

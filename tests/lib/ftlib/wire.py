@@ -4,6 +4,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import struct
+import zlib
 
 HELLO, REFUSE, PAIRED, LOG, ACK, KEEPALIVE = 1, 2, 3, 4, 5, 6
 FAILOVER, END, FAILED = 7, 8, 9
@@ -60,15 +61,87 @@ def ack(position, session, generation=1, executed=0, icount=0):
                  position=position, generation=generation)
 
 
+def split_frame(data):
+    """(type, flags, session, generation, position, payload)"""
+    magic, _, kind, flags, length, session, generation, position, _, _ = \
+        HEADER.unpack_from(data)
+    assert magic == b'QFT1', data
+    return (kind, flags, session, generation, position,
+            data[HEADER.size:HEADER.size + length])
+
+
 def read_frame(file):
-    """(type, flags, session, generation, position, payload) or None."""
+    """The next frame of a log file, as split_frame has it, or None."""
     header = file.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
-    magic, _, kind, flags, length, session, generation, position, _, _ = \
-        HEADER.unpack(header)
-    assert magic == b'QFT1', header
-    return kind, flags, session, generation, position, file.read(length)
+    return split_frame(header + file.read(HEADER.unpack(header)[4]))
+
+
+class Stream:
+    """One direction of a connection: its bytes to long, unpacked frames."""
+
+    SHORT, PACKED, FLAGS_SHIFT = 0x80, 0x40, 4
+    FLUSH_END = b'\0\0\xff\xff'
+
+    def __init__(self):
+        self._kept = b''
+        self._last = None           # session, generation, position
+        self._zip = zlib.decompressobj(-12)
+
+    @staticmethod
+    def _varint(data, at):
+        value = shift = 0
+        while True:
+            value |= (data[at] & 0x7f) << shift
+            shift += 7
+            at += 1
+            if not data[at - 1] & 0x80:
+                return value, at
+
+    def _short(self, data):
+        first, held = data[0], 0
+        kind = first & 15
+        size, at = self._varint(data, 1)
+        step, at = self._varint(data, at)
+        session, generation, position = self._last
+        position += (step >> 1) ^ -(step & 1)
+        if kind in (LOG, KEEPALIVE):
+            held, at = self._varint(data, at)
+        crc, = struct.unpack_from('<I', data, at)
+        at += 4
+        payload = data[at:at + size]
+        if len(payload) < size:
+            return None, 0
+        if first & self.PACKED:
+            payload = self._zip.decompress(payload + self.FLUSH_END)
+        made = frame(kind, payload, session, position=position, held=held,
+                     flags=first >> self.FLAGS_SHIFT & 3,
+                     generation=generation)
+        assert made[HEADER.size - 4:HEADER.size] == struct.pack('<I', crc)
+        return made, at + size
+
+    def _next(self):
+        data = self._kept
+        if self._last and data and data[0] & self.SHORT:
+            try:
+                made, size = self._short(data)
+            except (IndexError, struct.error):
+                return None         # the rest is still to come
+        elif len(data) < HEADER.size:
+            return None
+        else:
+            size = HEADER.size + HEADER.unpack_from(data)[4]
+            made = data[:size] if len(data) >= size else None
+        if made:
+            self._kept = data[size:]
+            self._last = HEADER.unpack_from(made)[5:8]
+        return made
+
+    def feed(self, data):
+        """The frames that are whole now, in order, each as its bytes."""
+        self._kept += data
+        return list(iter(self._next, None))
 
 
 def write_log(path, hello, data, session=7):
