@@ -23,6 +23,7 @@
 #include "system/cpu-timers-internal.h"
 #include "system/runstate.h"
 #include "ui/input.h"
+#include "accel/tcg/ft-tcg.h"
 #include "ft/hash.h"
 #include "replay/ft-stream-internal.h"
 #include "replay/replay-internal.h"
