@@ -10,7 +10,7 @@ from ftlib import FtError, paths
 
 from paper import table_1, table_2
 from plots import draw_all
-from table import COMPUTED, failures, heading, number
+from table import COMPUTED, failures, heading, memory, number
 from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
                      medians)
 
@@ -157,6 +157,9 @@ def lines(data, names):
             yield f'- {problem.splitlines()[0]}'
     yield from _kills(data)
     yield from _busy(data)
+    yield ''
+    for line in memory(data, middle):
+        yield f'- {line}'
     yield ''
     yield '### CPU time'
     yield ''

@@ -173,37 +173,52 @@ def _job(name):
     return lambda subject: subject.job(name, SIZES[name])
 
 
+def _kind(mapped, rights):
+    """Of a mapping that is not the guest's RAM."""
+    if mapped.endswith('initramfs.cpio'):
+        return 'image'              # the guest is booted from it
+    if 'x' in rights and 'w' in rights:
+        return 'code'               # translated
+    return 'programs' if mapped.startswith('/') else 'data'
+
+
 def _rss_mib(pid):
-    """Resident, without the guest's RAM and the image it is booted from."""
-    total = ram = size_kb = 0
-    mapped = ''
+    """{kind: MiB that are resident}, without the guest's RAM."""
+    kinds = {}
+    ram = False
     with open(f'/proc/{pid}/smaps', encoding='utf-8') as file:
         for line in file:
             words = line.split()
             if words[0] == 'Size:':
                 size_kb = int(words[1])
             elif words[0] == 'Rss:':
-                rss_kb = int(words[1])
                 if not mapped and 0 <= size_kb - (guest.MEMORY_MB << 10) \
                         <= RAM_SLACK_KB:
-                    ram += rss_kb
-                elif not mapped.endswith('initramfs.cpio'):
-                    total += rss_kb
+                    ram = True
+                    continue
+                kind = _kind(mapped, rights)
+                kinds[kind] = kinds.get(kind, 0) + int(words[1]) / 1024
             elif not words[0].endswith(':'):
+                rights = words[1]
                 mapped = words[5] if len(words) > 5 else ''
     if not ram:
         raise FtError(f'process {pid} has no mapping of the guest\'s RAM')
-    return total / 1024
+    kinds.pop('image', None)
+    return kinds
 
 
 def memory(subject):
     """Of the larger side; each host has its own copy of what is shared."""
-    sides = {}
+    figures = {}
     for name, machine in (('primary', subject.pair.primary),
                           ('backup', subject.pair.backup)):
         if machine:
-            sides[f'{name}_mib'] = _rss_mib(machine.pid)
-    return {**sides, 'mib': max(sides.values())}
+            kinds = _rss_mib(machine.pid)
+            figures[f'{name}_mib'] = sum(kinds.values())
+            figures.update({f'{name}_{kind}_mib': size
+                            for kind, size in kinds.items()})
+    return {**figures, 'mib': max(figures['primary_mib'],
+                                  figures.get('backup_mib', 0))}
 
 
 def lag(subject):

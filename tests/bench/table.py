@@ -99,6 +99,22 @@ def computing(data, middle):
         yield line
 
 
+def memory(data, middle):
+    """What the memory of each side is."""
+    for mode in data['modes']:
+        figures = middle.get(mode, {}).get('memory', {})
+        for side in ('primary', 'backup'):
+            if f'{side}_mib' in figures:
+                kinds = ', '.join(
+                    f'{kind} {number(figures[f"{side}_{kind}_mib"])}'
+                    for kind in ('code', 'data', 'programs')
+                    if f'{side}_{kind}_mib' in figures)
+                name = mode if mode in (PLAIN, 'counting', 'alone') \
+                    else f'{mode}, {side}'
+                yield (f'memory of {name}: {number(figures[f"{side}_mib"])} '
+                       f'MiB ({kinds})')
+
+
 def micro(data):
     """Nanoseconds an event."""
     rows = data['once'].get('micro', {}).get('rows')
@@ -128,6 +144,8 @@ def report(data):
     yield from judged(data, middle)
     yield ''
     yield from computing(data, middle)
+    yield ''
+    yield from memory(data, middle)
     yield ''
     yield from micro(data)
     yield from failures(data)
