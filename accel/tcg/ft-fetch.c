@@ -8,29 +8,31 @@
 #include "ft-fetch.h"
 #include "ft-tcg.h"
 
-FtFetch ft_fetch;
+FtFetch ft_fetch = { .generation = 1 };
 
 void ft_fetch_activate(void)
 {
     ft_fetch.active = true;
 }
 
-void ft_fetch_enter(CPUState *cpu, vaddr pc, vaddr key)
+bool ft_fetch_enter(FtFetchEntry *entry, CPUState *cpu, vaddr pc, vaddr key)
 {
     vaddr offset = pc & ~TARGET_PAGE_MASK;
     void *host = NULL;
     tb_page_addr_t phys;
 
-    ft_fetch.valid = false;
+    entry->generation = 0;      /* so that nobody is told what it was */
     phys = get_page_addr_code_hostp(cpu_env(cpu), pc, &host);
     if (phys == -1) {
-        return;                 /* no memory: asked for each block */
+        return false;
     }
-    ft_fetch.cpu = cpu;
-    ft_fetch.page = key;
-    ft_fetch.phys = phys - offset;
-    ft_fetch.host = (uint8_t *)host - offset;
-    ft_fetch.valid = true;
+    entry->key = key;
+    entry->cpu = cpu;
+    entry->phys = phys - offset;
+    entry->host = (uint8_t *)host - offset;
+    /* The walk may have flushed. */
+    entry->generation = ft_fetch.generation;
+    return true;
 }
 
 bool ft_fetch_cross(CPUState *cpu, const TranslationBlock *tb, vaddr pc)

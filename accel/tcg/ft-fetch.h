@@ -8,14 +8,19 @@
  * depend on where slices end, which blocks were chained and when the code
  * buffer was full: on the host.
  *
- * So what counts as a fetch is defined by the guest alone: the TLB is asked
- * when execution enters a page (or another privilege level, or the TLB was
- * flushed), and for the second page each time an instruction crosses into
- * it.  Within a page what was found then holds; a processor may keep a
- * translation until it is invalidated (Intel SDM volume 3, chapter "Caching
- * Translation Information").  Blocks are chained without a look-up within a
- * page only, and a block with an instruction that crosses a page has only
- * that one, so no chain and no end of a slice can hide an entry.
+ * So what counts as a fetch is defined by the guest alone.  Beside the TLB
+ * there is a small one for code, as in a processor, and it is asked when
+ * execution enters a page or another privilege level, and for the second page
+ * each time an instruction crosses into it.  What it does not have comes from
+ * the TLB; any flush of that empties it.  Blocks are chained without a
+ * look-up within a page only, and a block with an instruction that crosses
+ * into another page has only that one, so no chain and no end of a slice can
+ * hide an entry.  (A processor may keep a translation until it is
+ * invalidated: Intel SDM volume 3, "Caching Translation Information".)
+ *
+ * Since each look-up compares the block's physical page with the fetch's,
+ * blocks found by virtual address stay in their cache over a flush of the
+ * TLB: most of what a guest's switch between processes costs upstream.
  *
  * Thread: the vCPU's.  No locks.  Without -ft nothing changes.
  *
@@ -27,17 +32,26 @@
 #include "exec/exec-all.h"
 #include "exec/translation-block.h"
 
-typedef struct FtFetch {
-    bool active;
-    bool valid;
+/* Pages; more than a guest executes between two flushes. */
+#define FT_FETCH_ENTRIES 256
+
+typedef struct FtFetchEntry {
+    vaddr key;              /* page and mode */
+    uint64_t generation;    /* valid if it is the present one */
     CPUState *cpu;
-    vaddr page;             /* of the fetch; its low bits say in which mode */
     tb_page_addr_t phys;    /* of the page's first byte */
     uint8_t *host;
+} FtFetchEntry;
+
+typedef struct FtFetch {
+    bool active;
+    uint64_t generation;    /* flushes, from 1 */
+    FtFetchEntry entries[FT_FETCH_ENTRIES];
 } FtFetch;
 
 extern FtFetch ft_fetch;
 
+/* @flags: a block's, or ft_fetch_flags(). */
 static inline vaddr ft_fetch_key(vaddr pc, uint32_t flags)
 {
     vaddr mode = 0;
@@ -48,30 +62,56 @@ static inline vaddr ft_fetch_key(vaddr pc, uint32_t flags)
     return (pc & TARGET_PAGE_MASK) | mode;
 }
 
-/* Asks the TLB; may raise the guest's page fault, and then not return. */
-void ft_fetch_enter(CPUState *cpu, vaddr pc, vaddr key);
+/* What of the CPU's state ft_fetch_key() looks at. */
+static inline uint32_t ft_fetch_flags(CPUArchState *env)
+{
+#ifdef TARGET_I386
+    return env->hflags;
+#else
+    return 0;
+#endif
+}
+
+static inline FtFetchEntry *ft_fetch_entry(vaddr pc)
+{
+    return &ft_fetch.entries[(pc >> TARGET_PAGE_BITS) % FT_FETCH_ENTRIES];
+}
+
+static inline bool ft_fetch_is(const FtFetchEntry *entry, CPUState *cpu,
+                               vaddr key)
+{
+    return entry->key == key && entry->cpu == cpu &&
+        entry->generation == ft_fetch.generation;
+}
+
+/*
+ * Asks the TLB.  False: there is no memory.  May raise the guest's page
+ * fault, and then does not return.
+ */
+bool ft_fetch_enter(FtFetchEntry *entry, CPUState *cpu, vaddr pc, vaddr key);
 bool ft_fetch_cross(CPUState *cpu, const TranslationBlock *tb, vaddr pc);
 
 /*
- * Execution goes on at @pc.  @tb: what a cache of blocks by virtual address
- * has there, or NULL.  Returns @tb, or NULL if it is of another page than the
- * one that was fetched.
+ * Execution goes on at @pc.  @tb: what the cache of blocks by virtual address
+ * has there, or NULL.  Returns @tb, or NULL if it is of another page than
+ * that which was fetched.
  */
 static inline TranslationBlock *
 ft_fetch_at(CPUState *cpu, vaddr pc, uint32_t flags, TranslationBlock *tb)
 {
+    FtFetchEntry *entry;
     vaddr key;
 
     if (!ft_fetch.active) {
         return tb;
     }
+    entry = ft_fetch_entry(pc);
     key = ft_fetch_key(pc, flags);
-    if (unlikely(!ft_fetch.valid || ft_fetch.page != key ||
-                 ft_fetch.cpu != cpu)) {
-        ft_fetch_enter(cpu, pc, key);
+    if (unlikely(!ft_fetch_is(entry, cpu, key)) &&
+        !ft_fetch_enter(entry, cpu, pc, key)) {
+        return NULL;
     }
-    if (tb && ft_fetch.valid &&
-        tb->page_addr[0] != ft_fetch.phys + (pc & ~TARGET_PAGE_MASK)) {
+    if (tb && tb->page_addr[0] != entry->phys + (pc & ~TARGET_PAGE_MASK)) {
         return NULL;
     }
     return tb;
@@ -89,29 +129,30 @@ ft_fetch_second(CPUState *cpu, const TranslationBlock *tb, vaddr pc)
 }
 
 /*
- * The physical address of code at @addr, if the fetch has it: then *@phys
- * and, unless @host is NULL, *@host are set.
+ * The physical address of code at @addr, if it was fetched: then *@phys and,
+ * unless @host is NULL, *@host are set.
  */
-static inline bool ft_fetch_has(CPUState *cpu, vaddr addr,
+static inline bool ft_fetch_has(CPUState *cpu, vaddr addr, uint32_t flags,
                                 tb_page_addr_t *phys, void **host)
 {
+    const FtFetchEntry *entry = ft_fetch_entry(addr);
     vaddr offset = addr & ~TARGET_PAGE_MASK;
 
-    if (!ft_fetch.valid || ft_fetch.cpu != cpu ||
-        ((ft_fetch.page ^ addr) & TARGET_PAGE_MASK)) {
+    if (!ft_fetch_is(entry, cpu, ft_fetch_key(addr, flags))) {
         return false;
     }
-    *phys = ft_fetch.phys + offset;
+    *phys = entry->phys + offset;
     if (host) {
-        *host = ft_fetch.host + offset;
+        *host = entry->host + offset;
     }
     return true;
 }
 
-/* Part of the TLB was flushed. */
-static inline void ft_fetch_flushed(void)
+/* Part of the TLB was flushed.  True: blocks by virtual address may stay. */
+static inline bool ft_fetch_flushed(void)
 {
-    ft_fetch.valid = false;
+    ft_fetch.generation++;
+    return ft_fetch.active;
 }
 
 #endif
