@@ -117,7 +117,7 @@ static void stream_bh(void *opaque);
 void ft_stream_setup(bool play, FtLog *log, const FtStreamOps *ops)
 {
     ft_stream.active = true;
-    ft_fetch_activate();
+    ft_blocks_activate();
     ft_stream.log = log;
     ft_stream.ops = *ops;
     ft_stream.hash = ft_hash_new();

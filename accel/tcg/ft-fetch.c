@@ -10,11 +10,6 @@
 
 FtFetch ft_fetch = { .generation = 1 };
 
-void ft_fetch_activate(void)
-{
-    ft_fetch.active = true;
-}
-
 bool ft_fetch_enter(FtFetchEntry *entry, CPUState *cpu, vaddr pc, vaddr key)
 {
     vaddr offset = pc & ~TARGET_PAGE_MASK;
@@ -33,11 +28,4 @@ bool ft_fetch_enter(FtFetchEntry *entry, CPUState *cpu, vaddr pc, vaddr key)
     /* The walk may have flushed. */
     entry->generation = ft_fetch.generation;
     return true;
-}
-
-bool ft_fetch_cross(CPUState *cpu, const TranslationBlock *tb, vaddr pc)
-{
-    vaddr second = (pc & TARGET_PAGE_MASK) + TARGET_PAGE_SIZE;
-
-    return get_page_addr_code(cpu_env(cpu), second) == tb->page_addr[1];
 }

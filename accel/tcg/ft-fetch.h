@@ -18,10 +18,6 @@
  * hide an entry.  (A processor may keep a translation until it is
  * invalidated: Intel SDM volume 3, "Caching Translation Information".)
  *
- * Since each look-up compares the block's physical page with the fetch's,
- * blocks found by virtual address stay in their cache over a flush of the
- * TLB: most of what a guest's switch between processes costs upstream.
- *
  * Thread: the vCPU's.  No locks.  Without -ft nothing changes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -84,48 +80,34 @@ static inline bool ft_fetch_is(const FtFetchEntry *entry, CPUState *cpu,
         entry->generation == ft_fetch.generation;
 }
 
-/*
- * Asks the TLB.  False: there is no memory.  May raise the guest's page
- * fault, and then does not return.
- */
+/* Asks the TLB.  False: there is no memory.  May not return, as below. */
 bool ft_fetch_enter(FtFetchEntry *entry, CPUState *cpu, vaddr pc, vaddr key);
-bool ft_fetch_cross(CPUState *cpu, const TranslationBlock *tb, vaddr pc);
 
 /*
- * Execution goes on at @pc.  @tb: what the cache of blocks by virtual address
- * has there, or NULL.  Returns @tb, or NULL if it is of another page than
- * that which was fetched.
+ * Execution goes on at @pc.  Returns the physical address there, or -1: there
+ * is no memory.  May raise the guest's page fault, and then does not return.
  */
-static inline TranslationBlock *
-ft_fetch_at(CPUState *cpu, vaddr pc, uint32_t flags, TranslationBlock *tb)
+static inline tb_page_addr_t ft_fetch_at(CPUState *cpu, vaddr pc,
+                                         uint32_t flags)
 {
-    FtFetchEntry *entry;
-    vaddr key;
+    FtFetchEntry *entry = ft_fetch_entry(pc);
+    vaddr key = ft_fetch_key(pc, flags);
 
-    if (!ft_fetch.active) {
-        return tb;
-    }
-    entry = ft_fetch_entry(pc);
-    key = ft_fetch_key(pc, flags);
     if (unlikely(!ft_fetch_is(entry, cpu, key)) &&
         !ft_fetch_enter(entry, cpu, pc, key)) {
-        return NULL;
+        return -1;
     }
-    if (tb && tb->page_addr[0] != entry->phys + (pc & ~TARGET_PAGE_MASK)) {
-        return NULL;
-    }
-    return tb;
+    return entry->phys + (pc & ~TARGET_PAGE_MASK);
 }
 
 /*
- * @tb is about to run at @pc.  False if it was translated from another second
- * page than there is now.
+ * The instruction at @pc, about to be executed, crosses into the next page.
+ * Returns the physical address of that one's first byte, or as ft_fetch_at().
  */
-static inline bool
-ft_fetch_second(CPUState *cpu, const TranslationBlock *tb, vaddr pc)
+static inline tb_page_addr_t ft_fetch_second(CPUState *cpu, vaddr pc)
 {
-    return likely(tb->page_addr[1] == -1) || !ft_fetch.active ||
-        ft_fetch_cross(cpu, tb, pc);
+    return get_page_addr_code(cpu_env(cpu), (pc & TARGET_PAGE_MASK) +
+                              TARGET_PAGE_SIZE);
 }
 
 /*
@@ -148,11 +130,10 @@ static inline bool ft_fetch_has(CPUState *cpu, vaddr addr, uint32_t flags,
     return true;
 }
 
-/* Part of the TLB was flushed.  True: blocks by virtual address may stay. */
-static inline bool ft_fetch_flushed(void)
+/* Part of the TLB was flushed. */
+static inline void ft_fetch_flushed(void)
 {
     ft_fetch.generation++;
-    return ft_fetch.active;
 }
 
 #endif

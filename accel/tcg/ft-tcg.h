@@ -6,7 +6,7 @@
 #ifndef ACCEL_TCG_FT_TCG_H
 #define ACCEL_TCG_FT_TCG_H
 
-/* From now on the guest alone decides what a fetch is (ft-fetch.h). */
-void ft_fetch_activate(void);
+/* From now on blocks are found, and code is fetched, as ft-blocks.h says. */
+void ft_blocks_activate(void);
 
 #endif
