@@ -115,6 +115,12 @@ def memory(data, middle):
                        f'MiB ({kinds})')
 
 
+def takeovers(data):
+    """Why, where there was one for nothing."""
+    for why in data['once'].get('busy', {}).get('ends', []):
+        yield f'false takeover: {why}'
+
+
 def micro(data):
     """Nanoseconds an event."""
     rows = data['once'].get('micro', {}).get('rows')
@@ -147,5 +153,6 @@ def report(data):
     yield ''
     yield from memory(data, middle)
     yield ''
+    yield from takeovers(data)
     yield from micro(data)
     yield from failures(data)
