@@ -19,7 +19,7 @@ from disk_image import SECTOR_SIZE, DiskImage
 from guest import WAIT_S, Guest, Qmp, rom_path
 
 ROMS = ['counter', 'counter-halt', 'disk', 'echo', 'echo-e1000', 'poweroff',
-        'reset', 'serial-echo', 'time']
+        'reset', 'screen', 'serial-echo', 'time']
 DISK_SIZE = 8 * 1024 * 1024
 COUNT = re.compile(r'counter (\d{6})$')
 CHECKSUM = re.compile(r'checksum (\d{6}) [0-9a-f]{8}$')
@@ -70,7 +70,8 @@ class ImageTest(RomTest):
     def test_missing_device_is_named(self):
         for rom, device in (('disk', 'virtio-blk-pci'),
                             ('echo', 'virtio-net-pci'),
-                            ('echo-e1000', 'e1000')):
+                            ('echo-e1000', 'e1000'),
+                            ('screen', 'std VGA')):
             with self.subTest(rom=rom), Guest(rom) as guest:
                 number = guest.wait_prefix('PANIC: ')
                 self.assertIn(device, guest.lines[number])
