@@ -12,6 +12,11 @@
  * done.  Their events still go through the log, so that both sides' queues
  * stay the same, and find nothing to do.
  *
+ * A SCSI device cancels its requests in a bottom half that it schedules just
+ * before it drains, and the guest can see whether that came before the
+ * completion.  How far the I/O is differs between the two sides, so no
+ * request completes before such bottom halves have run.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
@@ -25,6 +30,10 @@
 #include "replay/ft-stream.h"
 #include "disk.h"
 #include "ft.h"
+
+/* After so many rounds what was scheduled before a drain has run: the bottom
+   halves of one round run in no order that counts. */
+#define DRAIN_ROUNDS 2
 
 typedef struct FtDiskRequest {
     uint64_t id;
@@ -45,6 +54,8 @@ typedef struct FtDisk {
     QTAILQ_HEAD(, FtDiskRequest) requests;      /* by id */
     CoQueue overlap;                            /* wait for an earlier one */
     int drained;
+    int rounds;                                 /* of bottom halves since */
+    QEMUBH *bh;                                 /* counts them */
     BlockDriverState *bs;
     QTAILQ_ENTRY(FtDisk) next;
 } FtDisk;
@@ -95,9 +106,7 @@ static void request_complete(FtDiskRequest *req)
 {
     req->completed = true;
     QTAILQ_REMOVE(&req->disk->requests, req, next);
-    if (req->co != qemu_coroutine_self()) {
-        aio_co_wake(req->co);
-    }
+    aio_co_wake(req->co);
 }
 
 /* On the backup the primary's result counts, not that of its own disk. */
@@ -139,6 +148,17 @@ static void complete_drained(FtDisk *disk)
     QTAILQ_FOREACH_SAFE(req, &disk->requests, next, tmp) {
         request_settle_result(req);
         request_complete(req);
+    }
+}
+
+static void drain_bh(void *opaque)
+{
+    FtDisk *disk = opaque;
+
+    if (++disk->rounds < DRAIN_ROUNDS) {
+        qemu_bh_schedule(disk->bh);
+    } else {
+        complete_drained(disk);
     }
 }
 
@@ -199,7 +219,8 @@ static int coroutine_fn request_end(FtDiskRequest *req, int ret)
     }
     replay_block_event(req->bh, req->id);
     if (disk->drained) {
-        complete_drained(disk);
+        /* Not from this coroutine: the others would go on after it. */
+        qemu_bh_schedule(disk->bh);
     }
     if (!req->completed) {
         qemu_coroutine_yield();
@@ -217,6 +238,7 @@ static int disk_open(BlockDriverState *bs, QDict *options, int flags,
     QTAILQ_INIT(&disk->requests);
     qemu_co_queue_init(&disk->overlap);
     disk->bs = bs;
+    disk->bh = aio_bh_new(bdrv_get_aio_context(bs), drain_bh, disk);
     QTAILQ_INSERT_TAIL(&disks, disk, next);
     /*
      * The block layer above makes requests of its own for flags that are
@@ -232,6 +254,7 @@ static void disk_close(BlockDriverState *bs)
     FtDisk *disk = bs->opaque;
 
     QTAILQ_REMOVE(&disks, disk, next);
+    qemu_bh_delete(disk->bh);
 }
 
 static int64_t coroutine_fn GRAPH_RDLOCK
@@ -340,7 +363,8 @@ static void disk_drain_begin(BlockDriverState *bs)
     FtDisk *disk = bs->opaque;
 
     if (disk->drained++ == 0) {
-        complete_drained(disk);
+        disk->rounds = 0;
+        qemu_bh_schedule(disk->bh);
     }
 }
 
@@ -348,7 +372,9 @@ static void disk_drain_end(BlockDriverState *bs)
 {
     FtDisk *disk = bs->opaque;
 
-    disk->drained--;
+    if (--disk->drained == 0) {
+        qemu_bh_cancel(disk->bh);
+    }
 }
 
 void ft_disk_drain(void)
