@@ -270,6 +270,10 @@ void ft_log_sink_end(const char *text)
     put(bytes, FT_FRAME_END, 0, text, MIN(strlen(text), FT_REASON_MAX));
     enqueue(bytes, false, true, g_strdup_printf("ended: %s", text));
     sink.begun = false;
+    if (!sink.bound) {
+        info_report("ft: the log file '%s' ends here, with its session; the "
+                    "next session begins it anew", sink.path);
+    }
 }
 
 /* --- other threads ------------------------------------------------------- */

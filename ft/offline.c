@@ -104,8 +104,10 @@ void ft_offline_fail(const char *why)
         }
         text = g_strdup_printf(
             "the replay stops at log position %" PRIu64 ", instruction %"
-            PRIu64 ": %s%s", ft_stream_executed(), ft_stream_icount(), why,
-            evidence ?: "");
+            PRIu64 ": %s%s; 'ft-log verify %s' says whether the file is "
+            "whole, 'ft-log around %s %" PRIu64 "' shows what it has there",
+            ft_stream_executed(), ft_stream_icount(), why, evidence ?: "",
+            ft_options.log_path, ft_options.log_path, ft_stream_executed());
         say("%s", text);
         halt.text = text;
         ft_gate_close();
