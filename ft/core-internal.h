@@ -8,6 +8,7 @@
  * core-primary.c  the primary's side
  * core-sync.c     the primary's way to a pair, from power-on or running
  * core-backup.c   the backup's side
+ * core-silence.c  when a silent peer is suspected
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,6 +16,7 @@
 #define FT_CORE_INTERNAL_H
 
 #include "core.h"
+#include "core-silence.h"
 #include "limits.h"
 
 /* What the lease was asked for.  One question at a time. */
@@ -59,9 +61,7 @@ struct FtCore {
     guint64 session_generation; /* the record's, all through the session */
     char peer_node[FT_NODE_MAX];
     guint64 heartbeat_sequence;
-    guint silent_ms;            /* on every path */
-    guint channel_silent_ms;
-    guint heartbeat_silent_ms;
+    FtSilence silence;          /* the peer's */
 
     /* Positions. */
     guint64 appended;           /* B: as the primary's KEEPALIVE says */

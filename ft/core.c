@@ -175,10 +175,9 @@ void ft_core_session_begin(FtCore *core, guint64 session, guint64 generation)
 
 void ft_core_watch_begin(FtCore *core)
 {
-    core->silent_ms = core->channel_silent_ms = 0;
-    core->heartbeat_silent_ms = FT_SILENCE_PRIMARY_MS;
+    ft_silence_begin(&core->silence);
     ft_core_timer(core, FT_TIMER_HANDSHAKE, 0);
-    ft_core_timer(core, FT_TIMER_SILENCE, FT_HEARTBEAT_INTERVAL_MS);
+    ft_core_timer(core, FT_TIMER_SILENCE, FT_SILENCE_TICK_MS);
 }
 
 static gboolean is_primary(const FtCore *core)
@@ -227,33 +226,6 @@ void ft_core_bad_frame(FtCore *core, const char *text)
     }
 }
 
-static void heartbeat_timer(FtCore *core)
-{
-    FtAction *action;
-
-    /* A backup that is ending needs no channel, but its driver tells how far
-     * it got at a timer. */
-    if (core->channel || core->state == FT_STATE_ENDING) {
-        ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
-    }
-    if (!core->channel || !core->session) {
-        return;
-    }
-    action = ft_core_act(core, FT_ACTION_SEND_HEARTBEAT);
-    action->heartbeat = (FtHeartbeat) {
-        .session = core->session,
-        .generation = core->session_generation,
-        .sequence = ++core->heartbeat_sequence,
-        .position = is_primary(core) ? core->appended : core->received,
-        .role = core->role,
-    };
-    if (is_primary(core)) {
-        ft_core_primary_keepalive(core);
-    } else {
-        ft_core_backup_keepalive(core);
-    }
-}
-
 /* Is the peer's silence a reason to suspect it? */
 static gboolean watching(const FtCore *core)
 {
@@ -274,33 +246,66 @@ static gboolean backlogged(const FtCore *core)
            core->received - core->executed >= FT_RING_MAX / 2;
 }
 
+/* After this much silence the peer is suspected. */
+static guint bound_ms(const FtCore *core)
+{
+    return ft_silence_bound_ms(&core->silence, !is_primary(core));
+}
+
 /*
  * Silence is counted in ticks of this timer and not by a clock: a process
  * that was stopped for long has seen one tick, and not the peer's silence.
  */
 static void silence_timer(FtCore *core)
 {
-    guint limit_ms = is_primary(core) ? FT_SILENCE_PRIMARY_MS
-                                      : FT_SILENCE_BACKUP_MS;
+    FtSilence *silence = &core->silence;
 
     if (!watching(core)) {
         return;
     }
-    ft_core_timer(core, FT_TIMER_SILENCE, FT_HEARTBEAT_INTERVAL_MS);
-    core->silent_ms += FT_HEARTBEAT_INTERVAL_MS;
-    core->channel_silent_ms += FT_HEARTBEAT_INTERVAL_MS;
-    core->heartbeat_silent_ms += FT_HEARTBEAT_INTERVAL_MS;
-    if (core->silent_ms >= limit_ms) {
+    ft_core_timer(core, FT_TIMER_SILENCE, FT_SILENCE_TICK_MS);
+    ft_silence_tick(silence);
+    if (silence->ms >= bound_ms(core)) {
         peer_lost(core, FT_REASON_PEER_SILENT, ft_core_keep(core,
                   g_strdup_printf("nothing was heard of \"%s\" for %u ms, "
-                                  "neither log channel nor heartbeats",
-                                  core->peer_node, core->silent_ms)));
-    } else if (core->channel_silent_ms >= FT_CHANNEL_SILENCE_MS &&
+                                  "neither log channel nor heartbeats (the "
+                                  "longest silence of late was %u ms)",
+                                  core->peer_node, silence->ms,
+                                  ft_silence_jitter_ms(silence))));
+    } else if (silence->channel_ms >= FT_CHANNEL_SILENCE_MS &&
                !backlogged(core)) {
         peer_lost(core, FT_REASON_PEER_SILENT, ft_core_keep(core,
                   g_strdup_printf("the log channel to \"%s\" was silent for "
                                   "%u ms, although heartbeats arrive",
-                                  core->peer_node, core->channel_silent_ms)));
+                                  core->peer_node, silence->channel_ms)));
+    }
+}
+
+static void heartbeat_timer(FtCore *core)
+{
+    FtAction *action;
+
+    /* A backup that is ending needs no channel, but its driver tells how far
+     * it got at a timer. */
+    if (core->channel || core->state == FT_STATE_ENDING) {
+        ft_core_timer(core, FT_TIMER_HEARTBEAT, FT_HEARTBEAT_INTERVAL_MS);
+    }
+    if (!core->channel || !core->session) {
+        return;
+    }
+    action = ft_core_act(core, FT_ACTION_SEND_HEARTBEAT);
+    action->heartbeat = (FtHeartbeat) {
+        .session = core->session,
+        .generation = core->session_generation,
+        .sequence = ++core->heartbeat_sequence,
+        .position = is_primary(core) ? core->appended : core->received,
+        .bound_ms = watching(core) ? bound_ms(core) : 0,
+        .role = core->role,
+    };
+    if (is_primary(core)) {
+        ft_core_primary_keepalive(core);
+    } else {
+        ft_core_backup_keepalive(core);
     }
 }
 
@@ -308,7 +313,7 @@ static void heartbeat_event(FtCore *core, const FtHeartbeat *heartbeat)
 {
     if (core->session && heartbeat->session == core->session &&
         heartbeat->role != core->role) {
-        core->silent_ms = core->heartbeat_silent_ms = 0;
+        ft_silence_heard_heartbeat(&core->silence, heartbeat->bound_ms);
     }
 }
 
@@ -319,7 +324,7 @@ static void frame_event(FtCore *core, const FtEvent *event)
     if (!core->channel || core->state == FT_STATE_CLAIMING) {
         return;                         /* of a channel we gave up */
     }
-    core->silent_ms = core->channel_silent_ms = 0;
+    ft_silence_heard_frame(&core->silence);
     if (type != FT_FRAME_HELLO && type != FT_FRAME_REFUSE &&
         (event->frame->session != core->session ||
          event->frame->generation != core->session_generation)) {
@@ -453,7 +458,10 @@ void ft_core_status(const FtCore *core, FtCoreStatus *status)
         .lease = core->lease,
         .peer_node = core->peer_node,
         .heartbeats_seen = watching(core) &&
-                           core->heartbeat_silent_ms < FT_SILENCE_PRIMARY_MS,
+                           core->silence.heartbeat_ms < FT_SILENCE_MAX_MS,
+        .jitter_ms = watching(core) ? ft_silence_jitter_ms(&core->silence)
+                                    : 0,
+        .suspect_ms = watching(core) ? bound_ms(core) : 0,
     };
 }
 

@@ -210,6 +210,8 @@ typedef struct FtCoreStatus {
     FtLeaseRecord lease;            /* as known last */
     const char *peer_node;          /* "" when there was none yet */
     gboolean heartbeats_seen;       /* the datagram path works (last interval) */
+    guint jitter_ms;                /* the peer's longest silence of late */
+    guint suspect_ms;               /* it is suspected after this; 0: never */
 } FtCoreStatus;
 
 typedef struct FtCore FtCore;

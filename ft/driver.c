@@ -29,6 +29,7 @@
 #include "offline.h"
 #include "options.h"
 #include "progress.h"
+#include "timeline.h"
 #include "trace.h"
 
 static struct {
@@ -206,6 +207,7 @@ static void state_action(const FtAction *action)
     FtCoreStatus status;
 
     ft_core_status(d.core, &status);
+    ft_timeline_state(action, status.generation);
     trace_ft_driver_state(ft_core_state_name(action->old_state),
                           ft_core_state_name(action->state),
                           ft_core_reason_name(action->reason),
@@ -376,6 +378,7 @@ static void feed_text(FtEventType type, const char *text)
 
 static void on_connected(void)
 {
+    ft_timeline_heard();
     feed_text(FT_EVENT_CONNECTED, NULL);
 }
 
@@ -409,6 +412,7 @@ static void on_frame(const FtFrame *frame, const uint8_t *payload)
     };
     FtCoreStatus status;
 
+    ft_timeline_heard();
     ft_core_status(d.core, &status);
     if (ft_wire_tells_held(frame->type) && status.role == FT_ROLE_BACKUP &&
         status.session == frame->session) {
@@ -421,6 +425,7 @@ static void on_heartbeat(const FtHeartbeat *heartbeat)
 {
     FtEvent event = { .type = FT_EVENT_HEARTBEAT, .heartbeat = heartbeat };
 
+    ft_timeline_heard();
     ft_driver_feed(&event);
 }
 
@@ -530,6 +535,7 @@ void ft_driver_init(void)
 {
     ft_log_init(&ft_driver_log);
     qemu_mutex_init(&d.status_lock);
+    ft_timeline_init();
     d.status.core.role = ft_options.role;
     d.status.core.text = d.status.text;
     d.status.core.peer_node = d.status.peer_node;

@@ -39,6 +39,7 @@
 #include "options.h"
 #include "qmp.h"
 #include "settings.h"
+#include "timeline.h"
 
 /* 2 ns an instruction: faster than TCG, so that no guest has to wait. */
 #define DEFAULT_ICOUNT "shift=1"
@@ -47,6 +48,7 @@ static bool start_paused;
 
 static void live(void)
 {
+    ft_timeline_mark(FT_TIMELINE_EXECUTED);
     ft_control_live();
     ft_driver_drained();
 }

@@ -15,6 +15,7 @@
 #include "halt.h"
 #include "jobs.h"
 #include "net.h"
+#include "timeline.h"
 
 typedef struct Job {
     FtActionType type;
@@ -81,6 +82,7 @@ static void run(const Job *job)
         break;
     case FT_ACTION_ANNOUNCE:
         ft_net_announce();
+        ft_timeline_mark(FT_TIMELINE_ANNOUNCED);
         break;
     case FT_ACTION_SINK_EMPTY:
         ft_stream_end_log();

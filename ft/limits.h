@@ -14,11 +14,18 @@
 
 enum {
     /* Heartbeats and keep-alives are sent this often, both ways. */
-    FT_HEARTBEAT_INTERVAL_MS = 100,
-    /* No sign of the peer on any path for this long: suspect it. */
-    FT_SILENCE_PRIMARY_MS = 1000,
-    /* The backup is slower to suspect, so that a mere cut keeps the primary. */
-    FT_SILENCE_BACKUP_MS = 1300,
+    FT_HEARTBEAT_INTERVAL_MS = 50,
+    /* The peer's silence is counted in steps of this. */
+    FT_SILENCE_TICK_MS = 20,
+    /* No sign of the peer on any path for so many times the longest silence
+       of late: suspect it; */
+    FT_JITTER_FACTOR = 3,
+    /* but not before this, nor after that (ft/core-silence.h). */
+    FT_SILENCE_MIN_MS = 600,
+    FT_SILENCE_MAX_MS = 1000,
+    /* "Of late": so many slots of time, and how long one is. */
+    FT_JITTER_SLOTS = 30,
+    FT_JITTER_SLOT_MS = 2000,
     /* Heartbeats arrive but the log channel is dead: end the session. */
     FT_CHANNEL_SILENCE_MS = 3000,
     /* The primary tries to reach its backup this often. */
@@ -60,9 +67,17 @@ enum {
     FT_ENTRY_MAX = 1024 * 1024,
 };
 
-G_STATIC_ASSERT(FT_HEARTBEAT_INTERVAL_MS * 5 <= FT_SILENCE_PRIMARY_MS);
-G_STATIC_ASSERT(FT_SILENCE_PRIMARY_MS < FT_SILENCE_BACKUP_MS);
-G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS < FT_CHANNEL_SILENCE_MS);
+/* The backup is slower to suspect, so that a mere cut keeps the primary: by
+   more than the time between two heartbeats. */
+#define FT_SILENCE_BACKUP_MS(primary_ms) ((primary_ms) * 5 / 4 + 50)
+
+G_STATIC_ASSERT(FT_HEARTBEAT_INTERVAL_MS * 4 <= FT_SILENCE_MIN_MS);
+G_STATIC_ASSERT(FT_SILENCE_MIN_MS < FT_SILENCE_MAX_MS);
+G_STATIC_ASSERT(FT_SILENCE_TICK_MS * 2 <= FT_HEARTBEAT_INTERVAL_MS);
+G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS(FT_SILENCE_MIN_MS) - FT_SILENCE_MIN_MS >
+                FT_HEARTBEAT_INTERVAL_MS + FT_SILENCE_TICK_MS);
+G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS(FT_SILENCE_MAX_MS) <
+                FT_CHANNEL_SILENCE_MS);
 G_STATIC_ASSERT(FT_CHANNEL_SILENCE_MS < FT_HANDSHAKE_MS);
 G_STATIC_ASSERT(FT_HANDSHAKE_MS < FT_PROTECT_MS);
 G_STATIC_ASSERT(FT_PAIR_LAG_MS % FT_HEARTBEAT_INTERVAL_MS == 0);

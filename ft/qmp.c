@@ -17,6 +17,7 @@
 #include "options.h"
 #include "qmp.h"
 #include "settings.h"
+#include "timeline.h"
 
 static char *node_name;
 
@@ -112,6 +113,9 @@ FtInfo *qmp_query_ft(Error **errp)
     info->held_outputs = gate.held;
     info->held_bytes = gate.held_bytes;
     info->heartbeats = st.core.heartbeats_seen;
+    info->jitter_ms = st.core.jitter_ms;
+    info->suspect_ms = st.core.suspect_ms;
+    info->takeover = ft_timeline_query();
     info->digest_interval_ms = ft_options.digest_ms;
     ft_digest_status(&info->digests, &info->digest_position);
     info->lease = g_new0(FtLeaseInfo, 1);
@@ -126,6 +130,26 @@ FtInfo *qmp_query_ft(Error **errp)
     }
     info->settings = ft_settings_list();
     return info;
+}
+
+static void append_silence(GString *buf, const FtInfo *i)
+{
+    const FtTakeover *t = i->takeover;
+
+    if (i->suspect_ms) {
+        g_string_append_printf(buf, "silence: %u ms at most of late; the peer "
+                               "is suspected after %u ms\n", i->jitter_ms,
+                               i->suspect_ms);
+    }
+    if (t) {
+        g_string_append_printf(buf, "last takeover (%s, generation %" PRIu64
+                               "): detection %.1f ms, lease %.1f ms, drain "
+                               "%.1f ms, switch %.1f ms, announcement %.1f "
+                               "ms\n", t->cause, t->generation,
+                               t->detection_us / 1e3, t->lease_us / 1e3,
+                               t->drain_us / 1e3, t->switch_us / 1e3,
+                               t->announcement_us / 1e3);
+    }
 }
 
 static HumanReadableText *info_ft(Error **errp)
@@ -148,6 +172,7 @@ static HumanReadableText *info_ft(Error **errp)
     g_string_append_printf(buf, "peer: %s at %s, heartbeats %s\n",
                            *i->peer_node ? i->peer_node : "not known yet",
                            i->peer, i->heartbeats ? "arrive" : "do not arrive");
+    append_silence(buf, i);
     g_string_append_printf(buf, "lease: %s, generation %" PRIu64
                            ", owner %s, partner %s\n", i->lease->uri,
                            i->lease->generation,

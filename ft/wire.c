@@ -35,7 +35,8 @@ enum {
     HEARTBEAT_GENERATION_AT = 16,       /* u64 */
     HEARTBEAT_SEQUENCE_AT = 24,         /* u64 */
     HEARTBEAT_POSITION_AT = 32,         /* u64 */
-    HEARTBEAT_CRC_AT = 52,              /* u32; 7 and 40 to 51 are 0 */
+    HEARTBEAT_BOUND_AT = 40,            /* u32 */
+    HEARTBEAT_CRC_AT = 52,              /* u32; 7 and 44 to 51 are 0 */
 };
 
 G_STATIC_ASSERT(FRAME_CRC_AT + 4 == FT_FRAME_HEADER_SIZE);
@@ -254,6 +255,7 @@ void ft_wire_heartbeat_out(const FtHeartbeat *hb, guint8 *datagram)
     ft_put64(datagram + HEARTBEAT_GENERATION_AT, hb->generation);
     ft_put64(datagram + HEARTBEAT_SEQUENCE_AT, hb->sequence);
     ft_put64(datagram + HEARTBEAT_POSITION_AT, hb->position);
+    ft_put32(datagram + HEARTBEAT_BOUND_AT, hb->bound_ms);
     ft_put32(datagram + HEARTBEAT_CRC_AT,
           ft_wire_crc32c(0, datagram, HEARTBEAT_CRC_AT));
 }
@@ -286,6 +288,7 @@ gboolean ft_wire_heartbeat_in(FtHeartbeat *hb, const void *datagram,
     hb->generation = ft_get64(p + HEARTBEAT_GENERATION_AT);
     hb->sequence = ft_get64(p + HEARTBEAT_SEQUENCE_AT);
     hb->position = ft_get64(p + HEARTBEAT_POSITION_AT);
+    hb->bound_ms = ft_get32(p + HEARTBEAT_BOUND_AT);
     return TRUE;
 }
 

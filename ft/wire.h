@@ -61,6 +61,8 @@ typedef struct FtHeartbeat {
     guint64 generation;
     guint64 sequence;
     guint64 position;       /* P: appended; B: received */
+    guint32 bound_ms;       /* after so much silence the sender suspects its
+                               peer; 0: it does not yet */
     guint8 role;            /* 1 primary, 2 backup */
 } FtHeartbeat;
 

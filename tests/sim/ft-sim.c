@@ -115,6 +115,13 @@ static int report(gint64 ran, double seconds)
            (int)sim_coverage.unknown_landed);
     printf("%d running VMs were protected; at most %u pairs in one run\n",
            (int)sim_coverage.protected_running, sim_coverage.pairs_most);
+    printf("%d silent peers were suspected, %d of them by what was measured, "
+           "%d by a clock that is too fast\n", (int)sim_coverage.silent,
+           (int)sim_coverage.silent_soon, (int)sim_coverage.silent_hasty);
+    if (cover && (!sim_coverage.silent_soon || !sim_coverage.silent_hasty)) {
+        printf("never: a silent peer suspected so\n");
+        return 1;
+    }
     return cover && edges_missing() ? 1 : 0;
 }
 

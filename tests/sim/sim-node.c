@@ -159,6 +159,12 @@ static void state_changed(Sim *sim, SimNode *node, const FtAction *action)
             ft_core_state_name(action->state),
             ft_core_reason_name(action->reason), action->text);
     sim_check_state(sim, node, old);
+    if (action->reason == FT_REASON_PEER_SILENT &&
+        old != FT_STATE_HANDSHAKE) {
+        sim_coverage.silent++;
+        sim_coverage.silent_soon += node->suspect_ms < FT_SILENCE_MAX_MS;
+        sim_coverage.silent_hasty += sim->hasty && !sim->quiet;
+    }
     if (action->state == FT_STATE_SYNCING && node->guest) {
         stream_to(node, &sim->nodes[node->peer]);
     }
@@ -182,6 +188,7 @@ static void state_changed(Sim *sim, SimNode *node, const FtAction *action)
 static void arm(Sim *sim, SimNode *node, const FtAction *action)
 {
     guint number = ++node->armed[action->timer];
+    gint64 delay = (gint64)action->delay_ms * SIM_MS;
 
     if (action->delay_ms == 0 ||
         (action->timer == FT_TIMER_LEASE &&
@@ -190,9 +197,12 @@ static void arm(Sim *sim, SimNode *node, const FtAction *action)
          sim->mutation == SIM_MUTATION_TRUST_CLOSE)) {
         return;
     }
-    sim_later(sim, (gint64)action->delay_ms * SIM_MS +
-              sim_between(sim, 0, 3 * SIM_MS), SIM_TIMER, node, action->timer,
-              number, NULL);
+    if (action->timer == FT_TIMER_SILENCE && sim->hasty && !sim->quiet) {
+        delay /= sim->hasty;
+    } else {
+        delay += sim_between(sim, 0, 3 * SIM_MS);
+    }
+    sim_later(sim, delay, SIM_TIMER, node, action->timer, number, NULL);
 }
 
 /* The process ends, in order or not: nothing of it is left to happen. */
@@ -289,6 +299,21 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
     }
 }
 
+/* 7: whoever hears nothing suspects, sooner or later. */
+static void count_silence(Sim *sim, SimNode *node)
+{
+    FtCoreStatus status;
+
+    ft_core_status(node->core, &status);
+    node->suspect_ms = status.suspect_ms;
+    node->silent_ticks++;
+    if (status.suspect_ms && node->silent_ticks * FT_SILENCE_TICK_MS >
+        FT_SILENCE_BACKUP_MS(FT_SILENCE_MAX_MS) + FT_SILENCE_TICK_MS) {
+        sim_violate(sim, 7, "%s heard nothing for %u ms and suspects nobody",
+                    node->name, node->silent_ticks * FT_SILENCE_TICK_MS);
+    }
+}
+
 /* As ft/driver.c: progress is told with what makes an acknowledgement. */
 static void tell_executed(Sim *sim, SimNode *node)
 {
@@ -308,6 +333,12 @@ void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event)
     }
     if (!node->alive || sim->violated) {
         return;
+    }
+    if (event->type == FT_EVENT_FRAME || event->type == FT_EVENT_HEARTBEAT) {
+        node->silent_ticks = 0;
+    } else if (event->type == FT_EVENT_TIMER &&
+               event->timer == FT_TIMER_SILENCE) {
+        count_silence(sim, node);
     }
     sim_coverage.events++;
     actions = ft_core_event(node->core, event, &count);
@@ -398,6 +429,7 @@ static void node_make(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
     node->alive = TRUE;
     node->life++;
     node->paused_until = 0;
+    node->silent_ticks = node->suspect_ms = 0;
     node->channel = node->boot = -1;
     node->peer = node->target = -1;
     node->state = FT_STATE_INIT;

@@ -404,6 +404,7 @@ Sim *sim_run(guint64 seed, SimMutation mutation, gboolean verbose)
     gint64 settled_at = -1;
 
     sim->operator = sim_chance(sim, 50);
+    sim->hasty = sim_chance(sim, 20) ? sim_between(sim, 2, 20) : 0;
     faults_plan(sim);
     sim_node_start(sim, &sim->nodes[0], FT_ROLE_PRIMARY, TRUE, SIM_IDENTITY);
     sim_node_start(sim, &sim->nodes[1], FT_ROLE_BACKUP, FALSE, SIM_IDENTITY);

@@ -133,6 +133,8 @@ typedef struct SimNode {
     guint life;
     gint64 paused_until;
     guint armed[FT_TIMER__MAX];
+    guint suspect_ms;           /* as the core said at its last tick */
+    guint silent_ticks;         /* since it was given a sign of its peer */
     gint channel;               /* -1: none */
     gint8 peer;
     gint8 target;               /* where it connects to; -1: the world's */
@@ -195,6 +197,8 @@ typedef struct Sim {
 
     GHashTable *live;           /* generation -> node and life that were live */
     gboolean operator;          /* whoever runs alone gets a new backup */
+    guint hasty;                /* silence is counted so many times too fast,
+                                   while there are faults */
     gint64 attempt_at;          /* the last one */
     gboolean quiet;             /* the faults are over */
     gboolean ended;             /* a person or the VM ended it */
@@ -210,6 +214,7 @@ typedef struct SimCoverage {
     guint64 edges[3][FT_STATE__MAX][FT_STATE__MAX];
     guint64 events, takeovers, alone, halts, unknown, unknown_landed;
     guint64 protected_running;
+    guint64 silent, silent_soon, silent_hasty;  /* peers suspected */
     guint pairs_most;           /* of one run */
 } SimCoverage;
 

@@ -110,9 +110,9 @@ static void test_lag(void)
         feed_timer(&f, FT_TIMER_HEARTBEAT, line);
         g_free(line);
     }
-    /* 70 is the oldest mark: 300 ms ago the log ended there. */
-    feed_ack(&f, 90, 69, "");
-    feed_ack(&f, 90, 70, "hold:90");
+    /* 70 is the oldest mark: FT_PAIR_LAG_MS ago the log ended there. */
+    feed_ack(&f, 120, 69, "");
+    feed_ack(&f, 120, 70, "hold:120");
     fix_free(&f);
 }
 
