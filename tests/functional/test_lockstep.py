@@ -102,6 +102,20 @@ class Lockstep(unittest.TestCase):
             self.assert_equal_digests(pair, ask)
             self.assert_equal_while_lines_come(pair, 3)
 
+    def test_clock_of_the_vm(self):
+        """-rtc clock=vm begins at its date and follows the guest's time."""
+        with RomPair('time', extra=['-rtc', 'base=2021-06-01T12:00:00,'
+                                    'clock=vm']) as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 4)
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=30)
+            wait_for(lambda: len(rom.lines(rom.text(pair.backup))) > 15, 30,
+                     'more lines of the survivor', pair.backup.process)
+            for machine in (pair.primary, pair.backup):
+                for line in rom.lines(rom.text(machine)):
+                    self.assertRegex(line, 'rtc=2021-06-01T12:00:.*=ok')
+
     def test_disk(self):
         with Load(), RomPair('disk', disk=True) as pair:
             pair.protect()
