@@ -118,6 +118,7 @@ void ft_stream_hook_after_lock(void)
         ft_stream_log_has_more()) {
         ft_stream_fetch_again();
     }
+    ft_stream_bh_again();
     /* The engine passes over these when it looks for another; a machine that
        is paused looks for none. */
     if (!current_cpu && replay_state.instruction_count == 0 &&
@@ -274,11 +275,12 @@ int ft_stream_hook_reset(int cause)
         runstate_is_running()) {
         pause_all_vcpus();
     }
-    ft_stream.resetting = cause != SHUTDOWN_CAUSE_NONE && ft_stream_records();
+    ft_stream.resetting = cause != SHUTDOWN_CAUSE_NONE && ft_stream.active;
     return cause;
 }
 
 void ft_stream_reset_done(void)
 {
     ft_stream.resetting = false;
+    ft_stream_bh_again();
 }

@@ -24,9 +24,12 @@ typedef struct FtStream {
     bool flush_wanted;          /* primary: an output waits for this log */
     bool starved;               /* backup: the sentinel was fetched */
     bool clocks_held;
-    bool resetting;             /* primary: the transaction goes on */
+    bool resetting;             /* primary: the transaction goes on; backup:
+                                   what comes next waits */
     uint64_t sunk;              /* primary: bytes that left replay_file */
     bool control_pending;       /* backup: a control entry is next */
+    bool in_control;            /* backup: one is being carried out */
+    bool bh_waits;              /* backup: the bottom half came too early */
     bool time_pending;          /* backup: a TIME entry is, for the vCPU */
     uint64_t log_hash;          /* backup: up to the last START or DIGEST */
     uint64_t read_position;     /* backup: the engine's next byte */
@@ -63,6 +66,8 @@ bool ft_stream_log_has_more(void);
 void ft_stream_fetch_again(void);
 /* Backup: carries out the TIME entry at the cursor. */
 void ft_stream_take_time(void);
+/* Backup: the bottom half's turn has come, if it waits for it. */
+void ft_stream_bh_again(void);
 /* Primary: the open transaction ends. */
 void ft_stream_publish(void);
 

@@ -315,7 +315,10 @@ static void run_control(bool fetch_next)
     if (fetch_next) {
         ft_stream_fetch_again();
     }
+    ft_stream.in_control = true;
     ft_stream.ops.control(code, data, size);
+    ft_stream.in_control = false;
+    ft_stream_bh_again();
 }
 
 /* Of what was executed some is kept, as evidence. */
@@ -450,10 +453,34 @@ static void go_live(void)
     qemu_notify_event();
 }
 
-/* Main thread, BQL and replay mutex held. */
+/*
+ * A device that waits for its disk runs bottom halves, this one too, in the
+ * midst of a reset or of an instruction: that is not yet the place in the log.
+ */
+static bool is_too_early(void)
+{
+    return current_cpu || ft_stream.resetting || ft_stream.in_control;
+}
+
+void ft_stream_bh_again(void)
+{
+    if (ft_stream.bh_waits && !ft_stream.resetting && !ft_stream.in_control) {
+        ft_stream.bh_waits = false;
+        qemu_bh_schedule(ft_stream.bh);
+    }
+}
+
+/* Main thread, BQL and replay mutex held; or too early. */
 static void stream_bh(void *opaque)
 {
-    if (!ft_stream_plays() || !ft_stream.starved) {
+    if (!ft_stream_plays()) {
+        return;
+    }
+    if (is_too_early()) {
+        ft_stream.bh_waits = true;
+        return;
+    }
+    if (!ft_stream.starved) {
         return;
     }
     if (ft_stream.control_pending) {

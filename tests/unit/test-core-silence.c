@@ -88,10 +88,10 @@ static void test_backup(void)
 
     ft_silence_begin(&s);
     hear(&s, TICK, WINDOW);
-    ft_silence_heard_heartbeat(&s, 2 * FT_SILENCE_MIN_MS);
+    ft_silence_heard_heartbeat(&s, FT_SILENCE_MIN_MS + 100);
     g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MIN_MS);
     g_assert_cmpuint(ft_silence_bound_ms(&s, TRUE), ==,
-                     FT_SILENCE_BACKUP_MS(2 * FT_SILENCE_MIN_MS));
+                     FT_SILENCE_BACKUP_MS(FT_SILENCE_MIN_MS + 100));
     ft_silence_heard_heartbeat(&s, G_MAXUINT32);
     g_assert_cmpuint(ft_silence_bound_ms(&s, TRUE), ==,
                      FT_SILENCE_BACKUP_MS(FT_SILENCE_MAX_MS));
