@@ -12,16 +12,17 @@ from flame import flame
 from host import Others
 from kills import kills
 from micro import micro
+from path import path
 from rows import ROWS, lag
 from subject import PAIRS, Subject
 from targets import TARGETS, judge, medians
 
 # What happens once, not in each round; busy only when it is asked for.
-ONCE = ('lag', 'kill', 'power', 'flame', 'micro', 'busy')
+ONCE = ('lag', 'kill', 'power', 'flame', 'path', 'micro', 'busy')
 USUAL_ROWS = ('boot', *ROWS, *ONCE[:-1])
 ALL_ROWS = ('boot', *ROWS, *ONCE)
-ONCE_S = 330                # about what the rows that happen once take
-POWER_S, LAST_S = 140, 50   # of which power and what follows it, and that
+ONCE_S = 360                # about what the rows that happen once take
+POWER_S, LAST_S = 170, 80   # of which power and what follows it, and that
 ATTEMPTS = 3                # a subject that a row broke is started anew
 
 
@@ -175,6 +176,7 @@ def _once(options, build, network, screen, data):
         'flame': lambda tell: flame(
             network, build.qemu, options.append,
             options.flame_row or slowest(data), options.flame, tell),
+        'path': lambda tell: path(network, build.qemu, options.append, tell),
         'micro': micro,
         'busy': lambda tell: busy(network, build.qemu, options.minutes, tell),
     }

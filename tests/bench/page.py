@@ -10,7 +10,7 @@ from ftlib import FtError, paths
 
 from paper import table_1, table_2
 from plots import draw_all
-from table import COMPUTED, failures, heading, memory, number
+from table import COMPUTED, failures, heading, memory, number, path
 from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
                      medians)
 
@@ -105,6 +105,24 @@ def _micro(data):
         yield f'| {row["name"]} | {number(row["ns"])} | {row["note"]} |'
 
 
+def _path(data):
+    rows = list(path(data))
+    if not rows:
+        return
+    yield ''
+    yield '### The way of an answer'
+    yield ''
+    yield ('Thread switches and system calls for each ping, beyond those of '
+           'a guest that nobody pings; what one costs is among the '
+           'microbenchmarks.')
+    yield ''
+    yield '| mode | side | thread | thread switches | system calls |'
+    yield '|---|---|---|---|---|'
+    for mode, side, thread, switches, calls in rows:
+        yield (f'| {mode} | {side} | {thread} | {switches:.2f} '
+               f'| {calls:.2f} |')
+
+
 def _pictures(names):
     yield ''
     yield '### Pictures'
@@ -170,6 +188,7 @@ def lines(data, names):
     yield from table_1(middle)
     yield ''
     yield from table_2(middle)
+    yield from _path(data)
     yield from _micro(data)
     yield from _flame(data)
     yield from _pictures(names)

@@ -49,23 +49,25 @@ def idle(subject):
     return subject.meter.end(start)
 
 
-def _ping(subject, count):
+def ping_times(subject, count):
+    """Milliseconds of each; a few may stay without an answer."""
     done = subprocess.run(
         [*subject.network.prefix_client, 'ping', '-n', '-i',
          str(PING_INTERVAL_S), '-c', str(count), '-W', '2', guest.ADDRESS],
         text=True, capture_output=True)
-    return [float(value) for value in
-            re.findall(r'time=([\d.]+) ms', done.stdout)], done
+    times = [float(value) for value in
+             re.findall(r'time=([\d.]+) ms', done.stdout)]
+    if len(times) < count * 0.9:
+        raise FtError(f'{count - len(times)} of {count} pings had no answer: '
+                      f'{(done.stderr or done.stdout).strip()[-300:]}')
+    return times
 
 
 def ping(subject):
     subject.settle()
-    _ping(subject, 5)
+    ping_times(subject, 5)
     start = subject.meter.begin()
-    times, done = _ping(subject, PINGS)
-    if len(times) < PINGS * 0.9:
-        raise FtError(f'{PINGS - len(times)} of {PINGS} pings had no answer: '
-                      f'{(done.stderr or done.stdout).strip()[-300:]}')
+    times = ping_times(subject, PINGS)
     return {**subject.meter.end(start), **_spread(times),
             'unanswered': PINGS - len(times)}
 

@@ -60,12 +60,13 @@ def environment(**values):
 
 class Subject:
 
-    def __init__(self, mode, network, qemu=None, append=''):
+    def __init__(self, mode, network, qemu=None, append='', extra=()):
         self.mode = mode
         self.network = network
         self.protected = mode in PAIRS
         self.pair = Pair(options=guest.options(
-            netdev=network.netdev(), append=f'ft.job=bench {append}'))
+            netdev=network.netdev(), append=f'ft.job=bench {append}')
+            + list(extra))
         self.pair.log = None
         self._qemu = {'FT_QEMU': qemu} if qemu else {}
         self._redis = None

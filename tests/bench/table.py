@@ -115,6 +115,35 @@ def memory(data, middle):
                        f'MiB ({kinds})')
 
 
+def path(data):
+    """(mode, side, thread, switches, calls) of a ping; the sum after each
+    side."""
+    for mode, rows in data['once'].get('path', {}).items():
+        if mode == 'error':
+            continue
+        for side in ('primary', 'backup'):
+            mine = [row for row in rows if row['side'] == side]
+            for row in mine:
+                if max(row['switches'], row['calls']) >= 0.05:
+                    yield (mode, side, row['thread'], row['switches'],
+                           row['calls'])
+            if mine:
+                yield (mode, side, 'together',
+                       sum(row['switches'] for row in mine),
+                       sum(row['calls'] for row in mine))
+
+
+def _path(data):
+    rows = list(path(data))
+    if rows:
+        yield (f'{"for each ping":<40}{"thread switches":>16}'
+               f'{"system calls":>14}')
+        for mode, side, thread, switches, calls in rows:
+            yield (f'{mode + ", " + side + ": " + thread:<40}'
+                   f'{switches:>16.2f}{calls:>14.2f}')
+        yield ''
+
+
 def takeovers(data):
     """Why, where there was one for nothing."""
     for why in data['once'].get('busy', {}).get('ends', []):
@@ -153,6 +182,7 @@ def report(data):
     yield ''
     yield from memory(data, middle)
     yield ''
+    yield from _path(data)
     yield from takeovers(data)
     yield from micro(data)
     yield from failures(data)
