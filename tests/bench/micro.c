@@ -13,6 +13,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include <poll.h>
+#include <sys/eventfd.h>
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
 #include "qemu/seqlock.h"
@@ -30,6 +32,7 @@
 enum {
     EVENTS = 20000,             /* of each repeat */
     PACKETS = 2000,
+    SWITCHES = 2000,
     BATCH = 64,                 /* events of a long transaction */
     REPEATS = 9,
     STEP = 5000,                /* instructions between two events */
@@ -61,6 +64,9 @@ static int64_t cpu_ns(void)
     return now.tv_sec * NANOSECONDS_PER_SECOND + now.tv_nsec;
 }
 
+/* By the wall's clock: where threads wait for each other. */
+static int64_t (*clock_ns)(void) = cpu_ns;
+
 /* work() does events of them. */
 static void measure(const char *name, unsigned events, Work *work,
                     const char *what)
@@ -68,10 +74,10 @@ static void measure(const char *name, unsigned events, Work *work,
     double ns[REPEATS] = { 0 };
 
     for (unsigned i = 0; i < REPEATS; i++) {
-        int64_t began = cpu_ns();
+        int64_t began = clock_ns();
 
         work();
-        ns[i] = (double)(cpu_ns() - began) / events;
+        ns[i] = (double)(clock_ns() - began) / events;
     }
     qsort(ns, REPEATS, sizeof(ns[0]), by_value);
     printf("%s\t%.1f\t%s\n", name, ns[REPEATS / 2], what);
@@ -340,6 +346,55 @@ static void hash_entries(void)
     }
 }
 
+static int to_other, to_us;
+
+/* Sends back whatever comes. */
+static void *other_thread(void *opaque)
+{
+    uint64_t word;
+
+    while (read(to_other, &word, sizeof(word)) == sizeof(word)) {
+        g_assert(write(to_us, &word, sizeof(word)) == sizeof(word));
+    }
+    return NULL;
+}
+
+static void switches(void)
+{
+    uint64_t word = 1;
+
+    for (unsigned i = 0; i < SWITCHES / 2; i++) {
+        g_assert(write(to_other, &word, sizeof(word)) == sizeof(word));
+        g_assert(read(to_us, &word, sizeof(word)) == sizeof(word));
+    }
+}
+
+static void system_calls(void)
+{
+    struct pollfd fd = { .fd = to_other, .events = POLLIN };
+
+    for (unsigned i = 0; i < EVENTS; i++) {
+        poll(&fd, 1, 0);
+    }
+}
+
+/* What the way of an answer is made of. */
+static void threads(void)
+{
+    QemuThread other;
+
+    to_other = eventfd(0, 0);
+    to_us = eventfd(0, 0);
+    measure("system call", EVENTS, system_calls,
+            "poll() of one descriptor, without waiting");
+    qemu_thread_create(&other, "other", other_thread, NULL,
+                       QEMU_THREAD_DETACHED);
+    clock_ns = get_clock;
+    measure("thread switch", SWITCHES, switches,
+            "a thread wakes another by an eventfd and sleeps; wall clock");
+    clock_ns = cpu_ns;
+}
+
 static void rest(void)
 {
     ft_log_init(&memory);
@@ -361,6 +416,7 @@ static void rest(void)
             "hash of 4 KiB of the guest's memory");
     measure("digest, an entry", EVENTS, hash_entries,
             "hash of 14 bytes of log");
+    threads();
 }
 
 int main(int argc, char **argv)
