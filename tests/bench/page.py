@@ -10,7 +10,7 @@ from ftlib import FtError, paths
 
 from paper import table_1, table_2
 from plots import draw_all
-from table import COMPUTED, failures, heading, memory, number, path
+from table import COMPUTED, failures, heading, memory, number, path, rounds_of
 from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
                      medians)
 
@@ -23,15 +23,15 @@ PICTURES = os.path.join(paths.ROOT, 'docs', 'performance')
 def _targets(data, middle):
     modes = data['modes']
     yield '| | | ' + ' | '.join(modes) \
-        + ' | figure | by CPU | to reach | stretch | reached |'
-    yield '|---' * (len(modes) + 7) + '|'
+        + ' | figure | rounds | by CPU | to reach | stretch | reached |'
+    yield '|---' * (len(modes) + 8) + '|'
     for target in TARGETS:
         values, figure, verdict = judge(target, middle)
         shown = '-' if figure is None else (
             f'{number(figure)}' + (' x' if target.more_is_better else ''))
         yield (f'| {target.name} | {target.unit} | '
                + ' | '.join(number(values.get(mode)) for mode in modes)
-               + f' | **{shown}** '
+               + f' | **{shown}** | {rounds_of(target, data)} '
                f'| {number(cpu_figure_of(target, middle))} '
                f'| {number(target.to_reach)} '
                f'| {number(target.stretch)} | {verdict} |')

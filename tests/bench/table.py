@@ -5,7 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from host import BUSY_CORES
 from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
-                     medians)
+                     medians, range_of)
 
 NAME_WIDTH = 25
 SHORT = {'undigested': 'undigest'}
@@ -26,6 +26,12 @@ def number(value):
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 \
         else 3
     return f'{value:,.{digits}f}'
+
+
+def rounds_of(target, data):
+    """The range of the rounds' own figures, as text."""
+    found = range_of(target, data)
+    return f'{number(found[0])} to {number(found[1])}' if found else ''
 
 
 def heading(data):
@@ -52,7 +58,7 @@ def judged(data, middle):
     modes = data['modes']
     yield (f'{"":<{NAME_WIDTH}}{"":>7}'
            + ''.join(f'{SHORT.get(mode, mode):>10}' for mode in modes)
-           + f'{"figure":>9}{"by CPU":>8}{"to reach":>9}{"stretch":>8}'
+           + f'{"figure":>9}{"rounds":>16}{"by CPU":>8}{"to reach":>9}{"stretch":>8}'
            '  reached')
     for target in TARGETS:
         values, figure, verdict = judge(target, middle)
@@ -63,6 +69,7 @@ def judged(data, middle):
         yield (f'{target.name:<{NAME_WIDTH}}{target.unit:>7}'
                + ''.join(f'{number(values.get(mode)):>10}' for mode in modes)
                + f'{sign + number(figure) if figure is not None else "-":>9}'
+               f'{rounds_of(target, data):>16}'
                f'{number(cpu_figure_of(target, middle)):>8}'
                f'{number(target.to_reach):>9}{number(target.stretch):>8}  '
                f'{verdict}')

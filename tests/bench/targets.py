@@ -152,13 +152,29 @@ def figure_of(target, values):
 
 
 def cpu_figure_of(target, middle):
-    """The same by CPU seconds of the machine instead of wall seconds: what
-    a host of its own would come to.  None where that says nothing."""
-    if target.how not in ('speed', 'counting'):
-        return None
-    return figure_of(target, {mode: rows[target.row]['cpu_s']
-                              for mode, rows in middle.items()
-                              if target.row in rows})
+    """The same by CPU seconds of the machine instead of wall seconds: about
+    what a host of its own would come to.  None where that says nothing."""
+    if target.how in ('speed', 'counting'):
+        return figure_of(target, {mode: rows[target.row]['cpu_s']
+                                  for mode, rows in middle.items()
+                                  if target.row in rows})
+    if target.how == 'rate':
+        return figure_of(target, {
+            mode: rows[target.row]['bytes'] / rows[target.row]['cpu_s']
+            for mode, rows in middle.items()
+            if rows.get(target.row, {}).get('cpu_s')})
+    return None
+
+
+def range_of(target, data):
+    """(lowest, highest) of the rounds' own figures; None: there are no two."""
+    rounds = {}
+    for run in data['runs']:
+        rounds.setdefault(run['round'], []).append(run)
+    figures = [judge(target, medians({'runs': runs, 'once': {}}))[1]
+               for runs in rounds.values()]
+    figures = [figure for figure in figures if figure is not None]
+    return (min(figures), max(figures)) if len(figures) > 1 else None
 
 
 def _grows(target, middle):
