@@ -98,6 +98,16 @@ char *ft_hash_file(const char *path, Error **errp)
                            g_mapped_file_get_length(map));
 }
 
+/* Whole chunks from @at on that are known to be zero without reading them. */
+static int64_t zero_chunks(BlockBackend *blk, int64_t at, int64_t size)
+{
+    int64_t known = 0;
+    int ret = bdrv_block_status_above(blk_bs(blk), NULL, at, size - at,
+                                      &known, NULL, NULL);
+
+    return ret >= 0 && (ret & BDRV_BLOCK_ZERO) ? known / CHUNK : 0;
+}
+
 char *ft_hash_disk(BlockBackend *blk, Error **errp)
 {
     int64_t size = blk_getlength(blk);
@@ -107,9 +117,15 @@ char *ft_hash_disk(BlockBackend *blk, Error **errp)
     bool shown = false;
 
     for (int64_t at = 0; at < size; at += CHUNK) {
+        int64_t zeros = zero_chunks(blk, at, size);
         int n = MIN(CHUNK, size - at);
-        int ret = blk_pread(blk, at, n, buf, 0);
+        int ret;
 
+        if (zeros) {
+            at += (zeros - 1) * CHUNK;
+            continue;
+        }
+        ret = blk_pread(blk, at, n, buf, 0);
         if (ret < 0) {
             error_setg_errno(errp, -ret, "disk '%s' can't be read",
                              blk_name(blk));
