@@ -19,18 +19,28 @@
 
 #include "ft-fetch.h"
 
-#define FT_BLOCKS_BITS 16
+#define FT_BLOCKS_BITS 13
+#define FT_BLOCKS_WAYS 4
+/* Bytes of code whose blocks share a set. */
+#define FT_BLOCKS_REGION_BITS 5
 
+/*
+ * A look-up is mostly the wait for a cache line, so a set is one, and entries
+ * are small: a block by its distance from the others, its page by number.
+ */
 typedef struct FtBlock {
     vaddr pc;
-    tb_page_addr_t phys;
-    tb_page_addr_t second;      /* of an instruction's second page, or -1 */
-    TranslationBlock *tb;       /* NULL: none */
+    uint32_t distance;          /* bytes from ft_blocks.base; 0: no block */
+    uint32_t page;              /* physical */
 } FtBlock;
 
+typedef struct FtBlockSet {
+    FtBlock ways[FT_BLOCKS_WAYS];       /* the newest first */
+} FtBlockSet;
+
 typedef struct FtBlocks {
-    bool active;
-    FtBlock table[1 << FT_BLOCKS_BITS];
+    FtBlockSet *sets;           /* NULL: upstream's cache is used */
+    uintptr_t base;
 } FtBlocks;
 
 extern FtBlocks ft_blocks;
@@ -42,14 +52,20 @@ typedef TranslationBlock *FtBlockSearch(CPUState *cpu, vaddr pc,
 
 static inline bool ft_blocks_active(void)
 {
-    return ft_blocks.active;
+    return ft_blocks.sets;
 }
 
-static inline FtBlock *ft_blocks_entry(vaddr pc)
+static inline FtBlockSet *ft_blocks_set(vaddr pc)
 {
-    return &ft_blocks.table[(pc ^ (pc >> FT_BLOCKS_BITS)) &
-                            ((1 << FT_BLOCKS_BITS) - 1)];
+    vaddr region = pc >> FT_BLOCKS_REGION_BITS;
+
+    return &ft_blocks.sets[(region ^ (region >> FT_BLOCKS_BITS)) &
+                           ((1 << FT_BLOCKS_BITS) - 1)];
 }
+
+/* Those of two pages are searched each time: there are few. */
+void ft_blocks_keep(FtBlockSet *set, vaddr pc, tb_page_addr_t phys,
+                    TranslationBlock *tb);
 
 /*
  * The block to execute at @pc, or NULL: it has to be translated.  May raise
@@ -59,21 +75,26 @@ static inline TranslationBlock *
 ft_blocks_find(CPUState *cpu, vaddr pc, uint64_t cs_base, uint32_t flags,
                uint32_t cflags, FtBlockSearch *search)
 {
+    FtBlockSet *set = ft_blocks_set(pc);
     tb_page_addr_t phys = ft_fetch_at(cpu, pc, flags);
-    FtBlock *entry = ft_blocks_entry(pc);
-    TranslationBlock *tb = entry->tb;
+    TranslationBlock *tb;
 
-    /* A block that was invalidated has a flag that nobody asks for. */
-    if (likely(tb && entry->pc == pc && entry->phys == phys &&
-               tb->cs_base == cs_base && tb->flags == flags &&
-               tb_cflags(tb) == cflags) &&
-        (likely(entry->second == -1) ||
-         entry->second == ft_fetch_second(cpu, pc))) {
-        return tb;
+    for (int i = 0; i < FT_BLOCKS_WAYS; i++) {
+        const FtBlock *block = &set->ways[i];
+
+        if (block->pc == pc && block->distance &&
+            block->page == phys >> TARGET_PAGE_BITS) {
+            tb = (TranslationBlock *)(ft_blocks.base + block->distance);
+            /* One that was invalidated has a flag that nobody asks for. */
+            if (likely(tb->cs_base == cs_base && tb->flags == flags &&
+                       tb_cflags(tb) == cflags)) {
+                return tb;
+            }
+        }
     }
     tb = phys == -1 ? NULL : search(cpu, pc, cs_base, flags, cflags);
-    if (tb) {
-        *entry = (FtBlock) { pc, phys, tb->page_addr[1], tb };
+    if (tb && tb->page_addr[1] == -1) {
+        ft_blocks_keep(set, pc, phys, tb);
     }
     return tb;
 }

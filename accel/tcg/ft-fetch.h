@@ -40,7 +40,6 @@ typedef struct FtFetchEntry {
 } FtFetchEntry;
 
 typedef struct FtFetch {
-    bool active;
     uint64_t generation;    /* flushes, from 1 */
     FtFetchEntry entries[FT_FETCH_ENTRIES];
 } FtFetch;
@@ -98,16 +97,6 @@ static inline tb_page_addr_t ft_fetch_at(CPUState *cpu, vaddr pc,
         return -1;
     }
     return entry->phys + (pc & ~TARGET_PAGE_MASK);
-}
-
-/*
- * The instruction at @pc, about to be executed, crosses into the next page.
- * Returns the physical address of that one's first byte, or as ft_fetch_at().
- */
-static inline tb_page_addr_t ft_fetch_second(CPUState *cpu, vaddr pc)
-{
-    return get_page_addr_code(cpu_env(cpu), (pc & TARGET_PAGE_MASK) +
-                              TARGET_PAGE_SIZE);
 }
 
 /*
