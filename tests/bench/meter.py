@@ -11,6 +11,7 @@ from ftlib import FtError
 from ftlib.process import wait_for
 
 from host import process_cpu_s
+from network import channel_bytes
 
 POLL_S = 0.002
 SAMPLE_S = 0.1
@@ -90,14 +91,18 @@ class Meter:
         return [(process_cpu_s(machine.pid), waited_s(machine.pid))
                 for machine in self._machines()]
 
-    def _input_bytes(self):
-        return self._network.input_bytes() or 0 if self.protected else 0
+    def _flow(self):
+        """(bytes the guest's card was sent, bytes on the log's channel)"""
+        if not self.protected:
+            return 0, 0
+        return (self._network.input_bytes() or 0,
+                channel_bytes(self._network, self._pair))
 
     def begin(self, moment=None):
         """The start of an interval: now, or a moment just before."""
         self.sample()
         start = {'sample': len(self.samples) - 1,
-                 'input': self._input_bytes(), 'used': self._used(),
+                 'flow': self._flow(), 'used': self._used(),
                  'own': time.process_time()}
         start['moment'] = moment or time.monotonic()
         return start
@@ -120,14 +125,17 @@ class Meter:
         lag = [status['lag-ms'] for _, status in samples]
         seconds = samples[-1][0] - samples[0][0]
         size = samples[-1][1]['appended'] - samples[0][1]['appended']
-        read = self._input_bytes() - start['input']
+        read, sent = (now - then for now, then
+                      in zip(self._flow(), start['flow']))
         result.update({
-            'log_bytes': size, 'input_bytes': read,
-            'log_mbit_s': size * 8 / 1e6 / seconds,
-            'log_own_mbit_s': max(size - read, 0) * 8 / 1e6 / seconds,
+            'log_bytes': size, 'input_bytes': read, 'channel_bytes': sent,
+            'log_mbit_s': sent * 8 / 1e6 / seconds,
+            # Packets' share of the log is their share of the channel.
+            'own_bytes': sent * max(size - read, 0) / max(size, 1),
             'lag_ms_median': statistics.median(lag),
             'lag_ms_max': max(lag),
             'held_outputs_max': max(status['held-outputs']
                                     for _, status in samples),
         })
+        result['log_own_mbit_s'] = result['own_bytes'] * 8 / 1e6 / seconds
         return result

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import subprocess
 
 from ftlib import FtError, guest, netns, paths
@@ -115,6 +116,18 @@ class SwitchNetwork:
 
     def close(self):
         pass
+
+
+def channel_bytes(network, pair):
+    """What the backup has received on the log's connection so far."""
+    done = subprocess.run(
+        [*network.prefix_b, 'ss', '-tinH', 'state', 'established',
+         f'sport = :{pair.listen_port}'], text=True, capture_output=True)
+    found = re.findall(r'bytes_received:(\d+)', done.stdout)
+    if not found:
+        raise FtError('ss shows no connection of the log: '
+                      f'{(done.stderr or done.stdout).strip()}')
+    return sum(map(int, found))
 
 
 def make_network():

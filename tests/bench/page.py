@@ -10,7 +10,8 @@ from ftlib import FtError, paths
 
 from paper import table_1, table_2
 from plots import draw_all
-from table import COMPUTED, failures, heading, memory, number, path, rounds_of
+from table import (COMPUTED, failures, heading, logs, memory, number, path,
+                   rounds_of)
 from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
                      medians)
 
@@ -60,6 +61,23 @@ def _computing(data, middle):
                f'| {pair["backup_waited_s"] / pair["seconds"]:.0%} '
                f'| {number(pair["lag_ms_median"])} '
                f'| {number(pair["lag_ms_max"])} |')
+
+
+def _logs(middle):
+    yield ''
+    yield '### The log'
+    yield ''
+    yield ('KiB of log entries, of input among them (packets for the guest), '
+           'and of what was sent on the log channel for them: frames, packed, '
+           'and keep-alives, without TCP\'s headers. Rates above are of the '
+           'channel.')
+    yield ''
+    yield '| row | seconds | log | input | channel | channel, Mbit/s |'
+    yield '|---|---|---|---|---|---|'
+    for name, seconds, log, read, channel, rate in logs(middle):
+        yield (f'| {name} | {number(seconds)} | {number(log / 1024)} '
+               f'| {number(read / 1024)} | {number(channel / 1024)} '
+               f'| {number(rate)} |')
 
 
 def _busy(data):
@@ -182,6 +200,7 @@ def lines(data, names):
     yield '### CPU time'
     yield ''
     yield from _computing(data, middle)
+    yield from _logs(middle)
     yield ''
     yield '### Beside the VM-FT paper'
     yield ''

@@ -106,6 +106,28 @@ def computing(data, middle):
         yield line
 
 
+def logs(middle):
+    """(name, seconds, bytes of log, of input, on the channel, Mbit/s)"""
+    for row, name in COMPUTED.items():
+        figures = middle.get(PROTECTED, {}).get(row, {})
+        if 'channel_bytes' in figures:
+            yield (name, figures['seconds'], figures['log_bytes'],
+                   figures['input_bytes'], figures['channel_bytes'],
+                   figures['log_mbit_s'])
+
+
+def _logs(middle):
+    rows = list(logs(middle))
+    if rows:
+        yield (f'{"the log, KiB":<20}{"log":>10}{"input":>10}'
+               f'{"channel":>10}{"Mbit/s":>10}')
+        for name, _, log, read, channel, rate in rows:
+            yield (f'{name:<20}{number(log / 1024):>10}'
+                   f'{number(read / 1024):>10}{number(channel / 1024):>10}'
+                   f'{number(rate):>10}')
+        yield ''
+
+
 def memory(data, middle):
     """What the memory of each side is."""
     for mode in data['modes']:
@@ -187,6 +209,7 @@ def report(data):
     yield ''
     yield from computing(data, middle)
     yield ''
+    yield from _logs(middle)
     yield from memory(data, middle)
     yield ''
     yield from _path(data)

@@ -96,12 +96,11 @@ LARGEST = {'lag_ms_max', 'held_outputs_max', 'max_ms'}
 def _jobs(rows):
     """The fixed jobs as one row."""
     parts = [rows[name] for name in FIXED_JOBS
-             if 'log_bytes' in rows.get(name, {})]
+             if 'own_bytes' in rows.get(name, {})]
     if len(parts) < len(FIXED_JOBS):
         return None
     seconds = sum(part['seconds'] for part in parts)
-    own = sum(max(part['log_bytes'] - part['input_bytes'], 0)
-              for part in parts)
+    own = sum(part['own_bytes'] for part in parts)
     return {'seconds': seconds, 'log_own_mbit_s': own * 8 / 1e6 / seconds}
 
 

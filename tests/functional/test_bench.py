@@ -46,7 +46,8 @@ def work(seconds, cpu_s, **more):
 def pair(seconds, cpu_s, size=0, read=0):
     return work(seconds, cpu_s, backup_cpu_s=1.0, waited_s=0.1,
                 backup_waited_s=0.2, lag_ms_median=3, lag_ms_max=9,
-                log_bytes=size, input_bytes=read,
+                log_bytes=size * 2, input_bytes=read,
+                channel_bytes=size, own_bytes=size - read,
                 log_own_mbit_s=0.2, log_mbit_s=0.3)
 
 
