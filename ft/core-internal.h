@@ -62,6 +62,7 @@ struct FtCore {
     char peer_node[FT_NODE_MAX];
     guint64 heartbeat_sequence;
     FtSilence silence;          /* the peer's */
+    gboolean late;              /* our own signs may come late */
 
     /* Positions. */
     guint64 appended;           /* B: as the primary's KEEPALIVE says */

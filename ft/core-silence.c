@@ -39,11 +39,12 @@ void ft_silence_heard_frame(FtSilence *s)
     s->channel_ms = 0;
 }
 
-void ft_silence_heard_heartbeat(FtSilence *s, guint bound_ms)
+void ft_silence_heard_heartbeat(FtSilence *s, const FtHeartbeat *heartbeat)
 {
     heard(s);
     s->heartbeat_ms = 0;
-    s->peer_bound_ms = MIN(bound_ms, FT_SILENCE_MAX_MS);
+    s->peer_bound_ms = MIN(heartbeat->bound_ms, FT_SILENCE_MAX_MS);
+    s->patience_ms = MIN(heartbeat->patience_ms, FT_SILENCE_MAX_MS);
 }
 
 guint ft_silence_jitter_ms(const FtSilence *s)
@@ -62,7 +63,8 @@ guint ft_silence_bound_ms(const FtSilence *s, gboolean backup)
 
     if (s->measured) {
         bound = CLAMP(FT_JITTER_FACTOR * ft_silence_jitter_ms(s),
-                      FT_SILENCE_MIN_MS, FT_SILENCE_MAX_MS);
+                      MAX(FT_SILENCE_MIN_MS, s->patience_ms),
+                      FT_SILENCE_MAX_MS);
     }
     /* So that a mere cut of the link keeps the primary. */
     return backup ? FT_SILENCE_BACKUP_MS(MAX(bound, s->peer_bound_ms))

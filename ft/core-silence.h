@@ -5,7 +5,8 @@
  *   silence; the longest one of the last minute is the jitter, made by the
  *   network and by how busy both hosts are.  A peer that is silent for
  *   FT_JITTER_FACTOR times as long is suspected, within a least and a most
- *   (ft/limits.h); while little was measured the most counts.
+ *   (ft/limits.h); while little was measured the most counts, and for a peer
+ *   that says that its host may make it late.
  *
  *   As in Chen, Toueg and Aguilera, "On the Quality of Service of Failure
  *   Detectors" (2002), and Hayashibara et al., "The phi Accrual Failure
@@ -27,6 +28,7 @@
 #include <glib.h>
 
 #include "limits.h"
+#include "wire.h"
 
 typedef struct FtSilence {
     guint ms;                   /* since the last sign, on every path */
@@ -37,14 +39,15 @@ typedef struct FtSilence {
     guint slot_ms;
     gboolean measured;          /* a whole slot at least */
     guint peer_bound_ms;        /* as the peer's heartbeats say; 0: unknown */
+    guint patience_ms;          /* it is not to be suspected before this */
 } FtSilence;
 
 /* Nothing was measured yet, and the peer was just heard. */
 void ft_silence_begin(FtSilence *silence);
 void ft_silence_tick(FtSilence *silence);
 void ft_silence_heard_frame(FtSilence *silence);
-/* bound_ms: after how long the peer suspects us; 0: it does not say. */
-void ft_silence_heard_heartbeat(FtSilence *silence, guint bound_ms);
+void ft_silence_heard_heartbeat(FtSilence *silence,
+                                const FtHeartbeat *heartbeat);
 /* The longest silence of late. */
 guint ft_silence_jitter_ms(const FtSilence *silence);
 /* Suspect after this; a backup is slower than its primary. */

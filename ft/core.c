@@ -44,6 +44,11 @@ void ft_core_free(FtCore *core)
     }
 }
 
+void ft_core_set_late(FtCore *core)
+{
+    core->late = TRUE;
+}
+
 /* splitmix64: never 0, so that 0 means "no session" and "no nonce". */
 guint64 ft_core_random(FtCore *core)
 {
@@ -300,6 +305,7 @@ static void heartbeat_timer(FtCore *core)
         .sequence = ++core->heartbeat_sequence,
         .position = is_primary(core) ? core->appended : core->received,
         .bound_ms = watching(core) ? bound_ms(core) : 0,
+        .patience_ms = core->late ? FT_SILENCE_MAX_MS : FT_SILENCE_MIN_MS,
         .role = core->role,
     };
     if (is_primary(core)) {
@@ -313,7 +319,7 @@ static void heartbeat_event(FtCore *core, const FtHeartbeat *heartbeat)
 {
     if (core->session && heartbeat->session == core->session &&
         heartbeat->role != core->role) {
-        ft_silence_heard_heartbeat(&core->silence, heartbeat->bound_ms);
+        ft_silence_heard_heartbeat(&core->silence, heartbeat);
     }
 }
 

@@ -219,6 +219,11 @@ typedef struct FtCore FtCore;
 FtCore *ft_core_new(const FtCoreConfig *config);
 void ft_core_free(FtCore *core);
 /*
+ * Before START: the process has no precedence on its host, so its signs may
+ * come late.  The peer is told.
+ */
+void ft_core_set_late(FtCore *core);
+/*
  * Feeds one event.  Returns the actions to carry out, in order, and their
  * number in *count; valid until the next call.
  */

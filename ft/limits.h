@@ -21,7 +21,7 @@ enum {
        of late: suspect it; */
     FT_JITTER_FACTOR = 3,
     /* but not before this, nor after that (ft/core-silence.h). */
-    FT_SILENCE_MIN_MS = 600,
+    FT_SILENCE_MIN_MS = 200,
     FT_SILENCE_MAX_MS = 1000,
     /* "Of late": so many slots of time, and how long one is. */
     FT_JITTER_SLOTS = 30,

@@ -36,7 +36,8 @@ enum {
     HEARTBEAT_SEQUENCE_AT = 24,         /* u64 */
     HEARTBEAT_POSITION_AT = 32,         /* u64 */
     HEARTBEAT_BOUND_AT = 40,            /* u32 */
-    HEARTBEAT_CRC_AT = 52,              /* u32; 7 and 44 to 51 are 0 */
+    HEARTBEAT_PATIENCE_AT = 44,         /* u32 */
+    HEARTBEAT_CRC_AT = 52,              /* u32; 7 and 48 to 51 are 0 */
 };
 
 G_STATIC_ASSERT(FRAME_CRC_AT + 4 == FT_FRAME_HEADER_SIZE);
@@ -256,6 +257,7 @@ void ft_wire_heartbeat_out(const FtHeartbeat *hb, guint8 *datagram)
     ft_put64(datagram + HEARTBEAT_SEQUENCE_AT, hb->sequence);
     ft_put64(datagram + HEARTBEAT_POSITION_AT, hb->position);
     ft_put32(datagram + HEARTBEAT_BOUND_AT, hb->bound_ms);
+    ft_put32(datagram + HEARTBEAT_PATIENCE_AT, hb->patience_ms);
     ft_put32(datagram + HEARTBEAT_CRC_AT,
           ft_wire_crc32c(0, datagram, HEARTBEAT_CRC_AT));
 }
@@ -289,6 +291,7 @@ gboolean ft_wire_heartbeat_in(FtHeartbeat *hb, const void *datagram,
     hb->sequence = ft_get64(p + HEARTBEAT_SEQUENCE_AT);
     hb->position = ft_get64(p + HEARTBEAT_POSITION_AT);
     hb->bound_ms = ft_get32(p + HEARTBEAT_BOUND_AT);
+    hb->patience_ms = ft_get32(p + HEARTBEAT_PATIENCE_AT);
     return TRUE;
 }
 

@@ -63,6 +63,7 @@ typedef struct FtHeartbeat {
     guint64 position;       /* P: appended; B: received */
     guint32 bound_ms;       /* after so much silence the sender suspects its
                                peer; 0: it does not yet */
+    guint32 patience_ms;    /* the sender is not to be suspected before */
     guint8 role;            /* 1 primary, 2 backup */
 } FtHeartbeat;
 

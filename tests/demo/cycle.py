@@ -245,23 +245,22 @@ class Cycle:
                 / len(loaded)}
 
     def _phases(self, killed):
-        """[(name, seconds after the kill)]: the steps of the takeover."""
+        """[(name, seconds after the kill)]: the ends of the takeover's steps.
+
+        The survivor's own time line; then the client, whose retransmission
+        is what is left.
+        """
         if self._options.plain:
             return []
-        backup = self._pair.backup
-        backup.qmp.poll_events()
-        moments = {}
-        for event in backup.qmp.events:
-            if event['event'] == 'FT_STATE' and event['t'] >= killed:
-                moments.setdefault(event['data']['new'], event['t'])
-        ports = {entry['port'] for entry in self._pair.switch.log()
-                 if entry.get('pid') == backup.pid}
-        for entry in self._pair.switch.log():
-            if (entry['event'] in ('learn', 'move') and entry['t'] >= killed
-                    and entry['port'] in ports):
-                moments.setdefault('announced', entry['t'])
+        line = self._pair.backup.query()['takeover']
+        moment = (line['heard-us'] / 1e6 - time.time() + time.monotonic()
+                  - killed)
+        phases = []
+        for name in ('detection', 'lease', 'drain', 'switch',
+                     'announcement'):
+            moment += line[f'{name}-us'] / 1e6
+            phases.append((name, moment))
         # An answer that was on its way at the kill is not the survivor's.
-        moments['client'] = self._first_ack(moments.get('announced', killed))
-        return [(name, moments[name] - killed)
-                for name in ('claiming', 'draining', 'alone', 'announced',
-                             'client') if name in moments]
+        phases.append(('client', self._first_ack(killed + max(0, moment))
+                       - killed))
+        return phases

@@ -12,13 +12,14 @@ WIDTH = 1000
 LEFT, RIGHT = 70, 30
 BIN_S = 0.05
 SHADE = '#fbe9ea'
-# The steps of a takeover: what ends it, what it is, its colour.
+# The steps of a takeover, as query-ft names them, what each is, its colour.
 STEPS = {
-    'claiming': ('until the backup suspects', GREY),
-    'draining': ('the lease', VIOLET),
-    'alone': ('executing the rest of the log', ORANGE),
-    'announced': ('announcing the MAC', GREEN),
-    'client': ('until the client\'s next acknowledgement', BLUE),
+    'detection': ('until the backup suspects', GREY),
+    'lease': ('the lease', VIOLET),
+    'drain': ('executing the rest of the log', ORANGE),
+    'switch': ('going live', RED),
+    'announcement': ('announcing the MAC', GREEN),
+    'client': ('the client\'s retransmission and its answer', BLUE),
 }
 
 
@@ -50,15 +51,19 @@ def _step_path(panel, series):
     return points
 
 
-def _steps(result):
-    """[(label, colour, start, end)] of the takeover, from the kill."""
+def steps(result):
+    """[(name, start, end)] of the takeover, in seconds from the kill."""
     rows, before = [], 0.0
     for name, moment in result['phases']:
-        label, colour = STEPS[name]
         moment = max(moment, before)
-        rows.append((label, colour, before, moment))
+        rows.append((name, before, moment))
         before = moment
     return rows
+
+
+def _steps(result):
+    """[(label, colour, start, end)]"""
+    return [(*STEPS[name], start, end) for name, start, end in steps(result)]
 
 
 def _draw_rate(drawing, result, box, x_range):

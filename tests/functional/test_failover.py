@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import signal
 import sys
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
+from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 TAKEOVER_S = 5          # from the kill to "alone"; a tenth of it is usual
@@ -70,6 +72,67 @@ class PrimaryKilled(unittest.TestCase):
                              ['backup', 'backup', 'primary'])
             self.assertEqual(states[2]['generation'], 2)
             self.assertIn('alone', qmp.hmp('info ft'))
+
+
+STEPS = ['detection-us', 'lease-us', 'drain-us', 'switch-us',
+         'announcement-us']
+
+
+class TimeLine(unittest.TestCase):
+    """Where a takeover's time goes, as the survivor tells."""
+
+    def test_takeover(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 60)
+            status = pair.backup.query()
+            self.assertNotIn('takeover', status)
+            self.assertGreater(status['suspect-ms'], status['jitter-ms'])
+            before = time.time()
+            pair.primary.process.kill()
+            status = pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            after = time.time()
+            wait_for(lambda: pair.backup.query()['takeover'][
+                'announcement-us'], 10, 'the announcement')
+            line = pair.backup.query()['takeover']
+            self.assertEqual((line['cause'], line['generation']),
+                             ('peer-closed', 2))
+            heard = line['heard-us'] / 1e6
+            self.assertGreater(heard, before - TAKEOVER_S)
+            self.assertLess(heard, after)
+            for step in STEPS[:4]:
+                self.assertGreater(line[step], 0, step)
+            live = heard + sum(line[step] for step in STEPS[:4]) / 1e6
+            self.assertGreater(live, before)
+            self.assertLess(live, after)
+            text = pair.backup.qmp.hmp('info ft')
+            self.assertIn('last takeover (peer-closed, generation 2): '
+                          f'detection {line["detection-us"] / 1e3:.1f} ms',
+                          text)
+            self.assertEqual(status['suspect-ms'], 0)
+
+    def test_silence(self):
+        """A peer that only falls silent is found by what was measured."""
+        with RomPair('counter', relay=True) as pair:
+            pair.protect()
+            wait_for(lambda: pair.backup.query()['suspect-ms'] < 1300, 60,
+                     'that silence is measured')
+            bound = pair.backup.query()['suspect-ms']
+            pair.relay.stall()
+            pair.primary.process.kill()
+            status = pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            self.assertEqual(status['cause'], 'peer-silent')
+            self.assertGreaterEqual(status['takeover']['detection-us'],
+                                    min(bound, 300) * 1000 * 0.9)
+
+    def test_backup_lost(self):
+        with RomPair('counter') as pair:
+            pair.protect()
+            pair.backup.process.kill()
+            line = pair.primary.wait_state('alone', timeout=TAKEOVER_S)[
+                'takeover']
+            self.assertGreater(line['lease-us'], 0)
+            self.assertEqual([line[step] for step in STEPS[2:]], [0, 0, 0])
 
 
 class BackupKilled(unittest.TestCase):

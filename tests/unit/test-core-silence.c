@@ -21,6 +21,14 @@ static void hear(FtSilence *s, guint gap_ms, guint for_ms)
     }
 }
 
+static void say(FtSilence *s, guint bound_ms, guint patience_ms)
+{
+    FtHeartbeat heartbeat = { .bound_ms = bound_ms,
+                              .patience_ms = patience_ms };
+
+    ft_silence_heard_heartbeat(s, &heartbeat);
+}
+
 /* Until something was measured, nobody is suspected soon. */
 static void test_begin(void)
 {
@@ -88,16 +96,30 @@ static void test_backup(void)
 
     ft_silence_begin(&s);
     hear(&s, TICK, WINDOW);
-    ft_silence_heard_heartbeat(&s, FT_SILENCE_MIN_MS + 100);
+    say(&s, FT_SILENCE_MIN_MS + 100, 0);
     g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MIN_MS);
     g_assert_cmpuint(ft_silence_bound_ms(&s, TRUE), ==,
                      FT_SILENCE_BACKUP_MS(FT_SILENCE_MIN_MS + 100));
-    ft_silence_heard_heartbeat(&s, G_MAXUINT32);
+    say(&s, G_MAXUINT32, 0);
     g_assert_cmpuint(ft_silence_bound_ms(&s, TRUE), ==,
                      FT_SILENCE_BACKUP_MS(FT_SILENCE_MAX_MS));
-    ft_silence_heard_heartbeat(&s, 0);
+    say(&s, 0, 0);
     g_assert_cmpuint(ft_silence_bound_ms(&s, TRUE), ==,
                      FT_SILENCE_BACKUP_MS(FT_SILENCE_MIN_MS));
+}
+
+/* A peer whose host may make it late says so. */
+static void test_patience(void)
+{
+    FtSilence s;
+
+    ft_silence_begin(&s);
+    hear(&s, TICK, WINDOW);
+    say(&s, 0, FT_SILENCE_MIN_MS + 100);
+    g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==,
+                     FT_SILENCE_MIN_MS + 100);
+    say(&s, 0, G_MAXUINT32);
+    g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MAX_MS);
 }
 
 /* Each path has a count of its own. */
@@ -107,7 +129,7 @@ static void test_paths(void)
 
     ft_silence_begin(&s);
     ft_silence_tick(&s);
-    ft_silence_heard_heartbeat(&s, 0);
+    say(&s, 0, 0);
     ft_silence_tick(&s);
     g_assert_cmpuint(s.ms, ==, TICK);
     g_assert_cmpuint(s.channel_ms, ==, 2 * TICK);
@@ -165,6 +187,10 @@ static void test_told(void)
 
     feed_timer(&f, FT_TIMER_HEARTBEAT, "heartbeat keepalive:0");
     g_assert_cmpuint(f.heartbeat.bound_ms, ==, FT_SILENCE_MAX_MS);
+    g_assert_cmpuint(f.heartbeat.patience_ms, ==, FT_SILENCE_MIN_MS);
+    ft_core_set_late(f.core);
+    feed_timer(&f, FT_TIMER_HEARTBEAT, "heartbeat keepalive:0");
+    g_assert_cmpuint(f.heartbeat.patience_ms, ==, FT_SILENCE_MAX_MS);
     fix_free(&f);
 }
 
@@ -176,6 +202,7 @@ int main(int argc, char **argv)
     g_test_add_func("/silence/most", test_most);
     g_test_add_func("/silence/going-on", test_going_on);
     g_test_add_func("/silence/backup", test_backup);
+    g_test_add_func("/silence/patience", test_patience);
     g_test_add_func("/silence/paths", test_paths);
     g_test_add_func("/silence/core", test_core);
     g_test_add_func("/silence/told", test_told);

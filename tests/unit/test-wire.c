@@ -165,7 +165,8 @@ static void test_frame_refused(void)
 static void test_heartbeat(void)
 {
     FtHeartbeat out = { .session = 5, .generation = 6, .sequence = 7,
-                        .position = 8, .role = 2 };
+                        .position = 8, .bound_ms = 9, .patience_ms = 10,
+                        .role = 2 };
     guint8 good[FT_HEARTBEAT_SIZE], bad[FT_HEARTBEAT_SIZE];
     const char *why;
     FtHeartbeat in;
@@ -176,6 +177,8 @@ static void test_heartbeat(void)
     g_assert_cmpuint(in.generation, ==, 6);
     g_assert_cmpuint(in.sequence, ==, 7);
     g_assert_cmpuint(in.position, ==, 8);
+    g_assert_cmpuint(in.bound_ms, ==, 9);
+    g_assert_cmpuint(in.patience_ms, ==, 10);
     g_assert_cmpuint(in.role, ==, 2);
     for (guint size = 0; size < sizeof(good); size++) {
         g_assert_false(ft_wire_heartbeat_in(&in, good, size, &why));
