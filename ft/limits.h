@@ -19,9 +19,9 @@ enum {
     FT_SILENCE_TICK_MS = 20,
     /* No sign of the peer on any path for so many times the longest silence
        of late: suspect it; */
-    FT_JITTER_FACTOR = 3,
+    FT_JITTER_FACTOR = 4,
     /* but not before this, nor after that (ft/core-silence.h). */
-    FT_SILENCE_MIN_MS = 200,
+    FT_SILENCE_MIN_MS = 400,
     FT_SILENCE_MAX_MS = 1000,
     /* "Of late": so many slots of time, and how long one is. */
     FT_JITTER_SLOTS = 30,
