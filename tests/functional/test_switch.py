@@ -104,6 +104,30 @@ class SwitchTest(unittest.TestCase):
     def count(self, name):
         return len(self.events(name))
 
+    def test_frames_follow_an_address_that_moves(self):
+        """What a dead machine had not read, and what came before its backup
+        was there, in order; and once."""
+        a, b, c = self.plug(), self.plug(), self.plug()
+        a.send(frame(BROADCAST, MAC_A))
+        b.receive()
+        c.receive()
+        sent = [frame(MAC_A, MAC_B, b'%d' % number) for number in range(40)]
+        for data in sent[:38]:
+            c.send(data)
+        for data in sent[:38]:
+            self.assertEqual(a.receive(), data)
+        closed = self.count('close')
+        a.close()
+        wait_for(lambda: self.count('close') > closed, BOUND, 'it to close')
+        for data in sent[38:]:
+            c.send(data)
+            self.assertEqual(b.receive(), data)     # to every port
+        b.send(frame(BROADCAST, MAC_A))
+        for data in sent[-32:]:
+            self.assertEqual(b.receive(), data)
+        c.send(sent[0])
+        self.assertEqual(b.receive(), sent[0])
+
     def test_broadcast_reaches_every_other_port(self):
         a, b, c = self.plug(), self.plug(), self.plug()
         sent = frame(BROADCAST, MAC_A, b'hello')

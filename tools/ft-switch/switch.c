@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "keep.h"
 #include "switch.h"
 
 #define MAC_SIZE 6
@@ -14,6 +15,7 @@ typedef struct MacEntry {
     FtPort *port;                   /* NULL: the port it was on is closed */
     guint last_number;              /* of the port it was seen on last */
     gint64 heard_us;
+    FtKeep keep;                    /* the last frames for it */
 } MacEntry;
 
 struct FtSwitch {
@@ -46,13 +48,22 @@ static void mac_text(const guint8 *mac, char *text, gsize size)
                mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
+static void entry_free(gpointer data)
+{
+    MacEntry *entry = data;
+
+    ft_keep_clear(&entry->keep);
+    g_free(entry);
+}
+
 FtSwitch *ft_switch_new(FtJournal *journal)
 {
     FtSwitch *sw = g_new0(FtSwitch, 1);
 
     sw->journal = journal;
     sw->ports = g_ptr_array_new();
-    sw->macs = g_hash_table_new_full(mac_hash, mac_equal, NULL, g_free);
+    sw->macs = g_hash_table_new_full(mac_hash, mac_equal, NULL,
+                                     entry_free);
     return sw;
 }
 
@@ -129,6 +140,20 @@ static void evict_one(FtSwitch *sw)
     }
 }
 
+static void output(FtPort *to, const guint8 *frame, gsize size)
+{
+    if (to->deliver(to, frame, size)) {
+        to->tx_frames++;
+    } else {
+        to->tx_drops++;
+    }
+}
+
+static void output_kept(gpointer opaque, const guint8 *frame, gsize size)
+{
+    output(opaque, frame, size);
+}
+
 static void learn(FtPort *port, const guint8 *mac)
 {
     FtSwitch *sw = port->sw;
@@ -141,6 +166,7 @@ static void learn(FtPort *port, const guint8 *mac)
             evict_one(sw);
         }
         entry = g_new0(MacEntry, 1);
+        ft_keep_init(&entry->keep);
         memcpy(entry->mac, mac, MAC_SIZE);
         g_hash_table_insert(sw->macs, entry->mac, entry);
         ft_journal_write(sw->journal,
@@ -151,19 +177,12 @@ static void learn(FtPort *port, const guint8 *mac)
                          "\"event\":\"move\",\"mac\":\"%s\","
                          "\"from\":%u,\"port\":%u",
                          text, entry->last_number, port->number);
+        ft_keep_deliver(&entry->keep, g_get_monotonic_time(), output_kept,
+                        port);
     }
     entry->port = port;
     entry->last_number = port->number;
     entry->heard_us = g_get_monotonic_time();
-}
-
-static void output(FtPort *to, const guint8 *frame, gsize size)
-{
-    if (to->deliver(to, frame, size)) {
-        to->tx_frames++;
-    } else {
-        to->tx_drops++;
-    }
 }
 
 void ft_switch_input(FtPort *port, const guint8 *frame, gsize size)
@@ -182,6 +201,9 @@ void ft_switch_input(FtPort *port, const guint8 *frame, gsize size)
     }
     entry = mac_is_group(to_mac) ? NULL
                                  : g_hash_table_lookup(sw->macs, to_mac);
+    if (entry && entry->port != port) {
+        ft_keep_add(&entry->keep, frame, size, g_get_monotonic_time());
+    }
     if (entry && entry->port) {
         if (entry->port != port) {
             output(entry->port, frame, size);
