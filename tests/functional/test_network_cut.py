@@ -20,7 +20,7 @@ from ftlib.process import wait_for  # noqa: E402
 from ftlib.relay import Relay  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
-# ft/limits.h: 1 s and 1.3 s of silence on both paths, 3 s on the log's.
+# ft/limits.h: 1 s and 1.3 s of silence at most on both paths, 3 s on the log's.
 SUSPICION_S = 6
 CHANNEL_S = 9
 LOST = 4

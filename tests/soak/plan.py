@@ -8,10 +8,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import random
 
-# Short stops stay below the time-outs of suspicion (ft/limits.h: 1000 ms for
-# the primary, 1300 ms for the backup); on a busy host they may not, and then a
-# takeover is as good as none.
-SHORT_STOP_S = (0.05, 0.5)
+# Short stops stay below the time-outs of suspicion (ft/limits.h: 400 ms at the
+# least); on a busy host they may not, and then a takeover is as good as none.
+SHORT_STOP_S = (0.05, 0.3)
 LONG_STOP_S = (1.8, 3.0)
 LONG_STOP_SHARE = 0.15
 # A schedule is made for this long; the guest may end sooner.
