@@ -59,6 +59,13 @@ void ft_log_commit(FtLog *log, uint64_t position)
     qemu_cond_broadcast(&log->cond);
 }
 
+void ft_log_commit_all(FtLog *log)
+{
+    QEMU_LOCK_GUARD(&log->lock);
+    log->committed = log->end;
+    qemu_cond_broadcast(&log->cond);
+}
+
 void ft_log_trim(FtLog *log, uint64_t position)
 {
     QEMU_LOCK_GUARD(&log->lock);

@@ -35,6 +35,8 @@ void ft_log_reset(FtLog *log);
 uint64_t ft_log_append(FtLog *log, const void *data, size_t size);
 /* Bytes before position are whole transactions from now on. */
 void ft_log_commit(FtLog *log, uint64_t position);
+/* All that was appended is. */
+void ft_log_commit_all(FtLog *log);
 /* Bytes before position are not needed any more. */
 void ft_log_trim(FtLog *log, uint64_t position);
 /* Copies up to size bytes from position, not beyond limit; returns how many. */

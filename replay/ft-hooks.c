@@ -93,7 +93,7 @@ void ft_stream_hook_before_lock(void)
     }
     if (ft_stream_plays() && replay_state.instruction_count == 0) {
         if (ft_stream.starved) {
-            ft_log_wait(ft_stream.log, ft_stream.read_position,
+            ft_log_wait(ft_stream.log, ft_source_position(),
                         STARVED_WAIT_MS);
         } else if (main_loop_entry()) {
             /* Racing the main loop for the mutex would only slow it down. */
@@ -115,7 +115,7 @@ void ft_stream_hook_after_lock(void)
         return;
     }
     if (ft_stream.starved && !ft_stream.control_pending &&
-        ft_stream_log_has_more()) {
+        ft_source_has_more()) {
         ft_stream_fetch_again();
     }
     ft_stream_bh_again();
@@ -232,7 +232,7 @@ static void check_random_length(size_t len)
 
     replay_account_executed_instructions();
     if (replay_next_event_is(EVENT_RANDOM) &&
-        ft_log_copy(ft_stream.log, ft_stream.read_position, UINT64_MAX, head,
+        ft_log_copy(ft_stream.log, ft_source_position(), UINT64_MAX, head,
                     sizeof(head)) == sizeof(head) &&
         ldl_be_p(head + 4) != len) {
         ft_stream_fail("%u random bytes where this machine asks for %zu",

@@ -27,12 +27,12 @@ typedef struct FtStream {
     bool resetting;             /* primary: the transaction goes on; backup:
                                    what comes next waits */
     uint64_t sunk;              /* primary: bytes that left replay_file */
+    uint64_t uncommitted;       /* primary: of them, in the open transaction */
     bool control_pending;       /* backup: a control entry is next */
     bool in_control;            /* backup: one is being carried out */
     bool bh_waits;              /* backup: the bottom half came too early */
     bool time_pending;          /* backup: a TIME entry is, for the vCPU */
     uint64_t log_hash;          /* backup: up to the last START or DIGEST */
-    uint64_t read_position;     /* backup: the engine's next byte */
     uint64_t tail_position;     /* backup: an entry begins there; what is
                                    before it can go when more is kept */
 
@@ -60,12 +60,18 @@ static inline bool ft_stream_records(void)
 
 /* What a clock that is recorded shows now. */
 int64_t ft_stream_clock_now(ReplayClockKind kind);
-/* Backup: the log goes on beyond what the engine has read. */
-bool ft_stream_log_has_more(void);
 /* Backup: looks at the log again after the sentinel. */
 void ft_stream_fetch_again(void);
 /* Backup: carries out the TIME entry at the cursor. */
 void ft_stream_take_time(void);
+
+/* Backup: the log as the engine's file (ft-source.c); replay mutex. */
+FILE *ft_source_open(void);
+uint64_t ft_source_position(void);      /* of the engine's next byte */
+bool ft_source_has_more(void);          /* the log goes on there */
+uint8_t ft_source_next(void);           /* if so: that byte */
+uint64_t ft_source_take_hash(void);     /* of what was read since the last */
+
 /* Backup: the bottom half's turn has come, if it waits for it. */
 void ft_stream_bh_again(void);
 /* Primary: the open transaction ends. */

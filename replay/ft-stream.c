@@ -62,26 +62,10 @@ static ssize_t sink_write(void *opaque, const char *buf, size_t size)
     ft_stream.sunk += size;
     if (ft_stream.to_log) {
         ft_log_append(ft_stream.log, buf, size);
+        ft_stream.uncommitted += size;
         ft_hash_update(ft_stream.hash, buf, size);
     }
     return size;
-}
-
-/*
- * Entries are whole when the engine reads their first byte, so the log never
- * ends inside one; a short read would be our own mistake.
- */
-static ssize_t source_read(void *opaque, char *buf, size_t size)
-{
-    size_t n = ft_log_copy(ft_stream.log, ft_stream.read_position, UINT64_MAX,
-                           buf, size);
-
-    if (n != size) {
-        ft_stream_fail("the engine reads beyond the log's end");
-    }
-    ft_hash_update(ft_stream.hash, buf, n);
-    ft_stream.read_position += n;
-    return n;
 }
 
 static FILE *open_sink(void)
@@ -90,26 +74,9 @@ static FILE *open_sink(void)
                           (cookie_io_functions_t) { .write = sink_write });
 
     setvbuf(f, NULL, _IOFBF, 64 * KiB);
+    /* The engine writes a byte at a time; the replay mutex is enough. */
+    __fsetlocking(f, FSETLOCKING_BYCALLER);
     return f;
-}
-
-static FILE *open_source(void)
-{
-    FILE *f = fopencookie(NULL, "r",
-                          (cookie_io_functions_t) { .read = source_read });
-
-    setvbuf(f, NULL, _IONBF, 0);
-    return f;
-}
-
-/* A packet at once: libc asks a stream of ours for single bytes. */
-bool ft_stream_hook_read(void *buf, size_t size)
-{
-    if (ft_stream_plays()) {
-        source_read(NULL, buf, size);
-        return true;
-    }
-    return false;
 }
 
 static void stream_bh(void *opaque);
@@ -133,7 +100,7 @@ void ft_stream_hook_enable(void)
     }
     fclose(replay_file);
     if (ft_stream.starved) {
-        replay_file = open_source();
+        replay_file = ft_source_open();
         replay_mode = REPLAY_MODE_PLAY;
         replay_state.data_kind = EVENT_END;
         replay_state.has_unread_data = true;
@@ -163,6 +130,7 @@ void ft_stream_begin_log(void)
 {
     if (ft_stream_records()) {
         fflush(replay_file);
+        ft_stream.uncommitted = 0;
         ft_stream.to_log = true;
     }
 }
@@ -240,15 +208,15 @@ void ft_stream_set_stall(bool stall)
 
 static void commit_open_transaction(void)
 {
-    uint64_t end, size;
+    uint64_t size;
 
     if (__fpending(replay_file)) {
         fflush(replay_file);
     }
-    end = ft_log_end(ft_stream.log);
-    size = end - ft_log_committed(ft_stream.log);
+    size = ft_stream.uncommitted;
     if (size) {
-        ft_log_commit(ft_stream.log, end);
+        ft_log_commit_all(ft_stream.log);
+        ft_stream.uncommitted = 0;
         ft_stream.ops.appended(ft_stream.flush_wanted ||
                                size >= INPUT_SIZE);
         ft_stream.flush_wanted = false;
@@ -281,19 +249,6 @@ uint64_t ft_stream_flush(void)
 
 /* --- backup -------------------------------------------------------------- */
 
-bool ft_stream_log_has_more(void)
-{
-    return ft_log_committed(ft_stream.log) > ft_stream.read_position;
-}
-
-static uint8_t next_code(void)
-{
-    uint8_t code;
-
-    ft_log_copy(ft_stream.log, ft_stream.read_position, UINT64_MAX, &code, 1);
-    return code;
-}
-
 void ft_stream_fetch_again(void)
 {
     replay_state.has_unread_data = false;
@@ -305,10 +260,10 @@ static void run_control(bool fetch_next)
 {
     g_autofree uint8_t *data = NULL;
     size_t size;
-    FtControl code = next_code();
+    FtControl code = ft_source_next();
 
     if (code == FT_CONTROL_START || code == FT_CONTROL_DIGEST) {
-        ft_stream.log_hash = ft_hash_take(ft_stream.hash);
+        ft_stream.log_hash = ft_source_take_hash();
     }
     replay_get_byte();
     replay_get_array_alloc(&data, &size);
@@ -324,7 +279,7 @@ static void run_control(bool fetch_next)
 /* Of what was executed some is kept, as evidence. */
 static void trim_log(void)
 {
-    uint64_t at = ft_stream.read_position;
+    uint64_t at = ft_source_position();
 
     if (at < ft_stream.tail_position) {
         ft_stream.tail_position = at;           /* another session's log */
@@ -343,11 +298,11 @@ bool ft_stream_hook_fetch(void)
     if (!ft_stream_plays()) {
         return false;
     }
-    qatomic_set(&ft_stream.executed, ft_stream.read_position);
-    while (!ft_stream.control_pending && ft_stream_log_has_more()) {
-        uint8_t next = next_code();
+    qatomic_set(&ft_stream.executed, ft_source_position());
+    while (!ft_stream.control_pending && ft_source_has_more()) {
+        uint8_t next = ft_source_next();
 
-        ft_stream.ops.fetched(ft_stream.read_position);
+        ft_stream.ops.fetched(ft_source_position());
         if (next < FT_CONTROL_FIRST || next == FT_CONTROL_TIME) {
             trim_log();
             ft_stream.starved = false;
@@ -382,7 +337,7 @@ bool ft_stream_hook_fetch(void)
 bool ft_stream_take_powerdown(void)
 {
     if (!ft_stream_plays() || !ft_stream.control_pending ||
-        next_code() != FT_CONTROL_POWERDOWN) {
+        ft_source_next() != FT_CONTROL_POWERDOWN) {
         return false;
     }
     ft_stream.control_pending = false;
@@ -437,6 +392,8 @@ uint64_t ft_stream_icount(void)
 
 static void go_live(void)
 {
+    uint64_t position = ft_source_position();
+
     fclose(replay_file);
     replay_file = open_sink();
     ft_time_go_live();
@@ -447,7 +404,7 @@ static void go_live(void)
     replay_state.current_icount = replay_get_current_icount();
     ft_stream.starved = false;
     replay_mode = REPLAY_MODE_RECORD;
-    trace_ft_stream_live(replay_state.current_icount, ft_stream.read_position);
+    trace_ft_stream_live(replay_state.current_icount, position);
     ft_stream.ops.live();
     qemu_clock_notify(QEMU_CLOCK_VIRTUAL);
     qemu_notify_event();
@@ -484,11 +441,11 @@ static void stream_bh(void *opaque)
         return;
     }
     if (ft_stream.control_pending) {
-        if (next_code() != FT_CONTROL_POWERDOWN) {
+        if (ft_source_next() != FT_CONTROL_POWERDOWN) {
             ft_stream.control_pending = false;
             run_control(true);
         }
-    } else if (qatomic_read(&ft_stream.draining) && !ft_stream_log_has_more()) {
+    } else if (qatomic_read(&ft_stream.draining) && !ft_source_has_more()) {
         go_live();
     }
 }

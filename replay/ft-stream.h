@@ -159,7 +159,6 @@ bool ft_entry_begins(const uint8_t *data, bool first, const char **why);
  * does nothing, when -ft is not used.
  */
 void ft_stream_hook_enable(void);
-bool ft_stream_hook_read(void *buf, size_t size);   /* true: it was read */
 bool ft_stream_hook_fetch(void);        /* true: nothing to fetch now */
 void ft_stream_hook_before_lock(void);
 void ft_stream_hook_after_lock(void);

@@ -147,7 +147,7 @@ static void read_random(bool as_logged)
     uint8_t head[8], buf[256];
     size_t size = script_byte();
 
-    if (as_logged && ft_log_copy(&log_memory, ft_stream.read_position,
+    if (as_logged && ft_log_copy(&log_memory, ft_source_position(),
                                  UINT64_MAX, head, 8) == 8) {
         size = ldl_be_p(head + 4);
     }
@@ -277,7 +277,7 @@ static void follow_async(void)
     uint8_t id[8];
 
     if (replay_mode != REPLAY_MODE_PLAY ||
-        ft_log_copy(&log_memory, ft_stream.read_position, UINT64_MAX, id, 8)
+        ft_log_copy(&log_memory, ft_source_position(), UINT64_MAX, id, 8)
         != 8) {
         return;
     }
@@ -368,7 +368,7 @@ static void check(void)
     MUST(!replay_mutex_locked());
     MUST(ft_stream_executed() <= ft_log_committed(&log_memory));
     MUST(replay_mode == REPLAY_MODE_RECORD ||
-         ft_stream.read_position <= ft_log_committed(&log_memory));
+         ft_source_position() <= ft_log_committed(&log_memory));
     MUST(replay_state.instruction_count >= 0);
     MUST(machine.live == (replay_mode == REPLAY_MODE_RECORD));
 }

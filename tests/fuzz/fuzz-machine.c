@@ -343,9 +343,13 @@ void machine_end(bool longjmped)
     replay_mode = REPLAY_MODE_NONE;
 }
 
+/* There is no guest's code here. */
 void ft_fetch_activate(void)
 {
-    /* There is no guest's code here. */
+}
+
+void ft_blocks_activate(void)
+{
 }
 
 void machine_run_stream_bh(void)
