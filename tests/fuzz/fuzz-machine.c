@@ -344,9 +344,6 @@ void machine_end(bool longjmped)
 }
 
 /* There is no guest's code here. */
-void ft_fetch_activate(void)
-{
-}
 
 void ft_blocks_activate(void)
 {
