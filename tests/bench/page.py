@@ -64,6 +64,9 @@ def _computing(data, middle):
 
 
 def _logs(middle):
+    rows = list(logs(middle))
+    if not rows:
+        return
     yield ''
     yield '### The log'
     yield ''
@@ -74,7 +77,7 @@ def _logs(middle):
     yield ''
     yield '| row | seconds | log | input | channel | channel, Mbit/s |'
     yield '|---|---|---|---|---|---|'
-    for name, seconds, log, read, channel, rate in logs(middle):
+    for name, seconds, log, read, channel, rate in rows:
         yield (f'| {name} | {number(seconds)} | {number(log / 1024)} '
                f'| {number(read / 1024)} | {number(channel / 1024)} '
                f'| {number(rate)} |')
@@ -154,6 +157,9 @@ def _pictures(names):
         yield f'<img src="performance/{name}" alt="{name[:-4]}" width="410">'
     for row, name in names:
         if row in ('kill', 'power'):
+            yield ''
+            yield ('The primary killed by SIGKILL:' if row == 'kill' else
+                   'The primary lost with its host, its link silent:')
             yield ''
             yield f'![blackouts: {row}](performance/{name})'
 
