@@ -81,21 +81,21 @@ def _one_pair(network, qemu, before_s, seconds, progress):
     with Subject('protected', network, qemu) as subject:
         progress('boots')
         subject.boot()
-        hogs = _Hogs(subject.pair.directory)
-        load = None
+        host, port = network.address(guest.REDIS_PORT)
+        with network.inside():
+            load = Load(port, 1, host)
+        hogs = None
         try:
-            subject.order('md5', ENDLESS_MB)
-            host, port = network.address(guest.REDIS_PORT)
-            with network.inside():
-                load = Load(port, 1, host)
             load.start()
+            subject.order('md5', ENDLESS_MB)
+            hogs = _Hogs(subject.pair.directory)
             watch = _Watch(subject, progress)
             watched_s = watch.run(before_s, seconds, load)
             return watch, watched_s, len(load.acks)
         finally:
-            if load:
-                load.close()
-            hogs.end()
+            load.close()
+            if hogs:
+                hogs.end()
 
 
 def busy(network, qemu, minutes, progress):
