@@ -6,6 +6,13 @@
  * is queued -> the engine logs, or finds in the log, the event -> the data
  * is copied to the guest and the request completes.
  *
+ * A backup need not have written what its guest is told is written: the
+ * primary has, and the log says so.  There the event of a write or a flush is
+ * queued at once, and the I/O is done behind the guest: in order where it
+ * overlaps, a flush after all writes before it, reads after the writes they
+ * overlap, all of it before the backup goes live (ft_disk_settled()).  So a
+ * slow disk of the backup does not make it lag.
+ *
  * While the node is drained (a device reset, or a device that waits for a
  * request it cancelled) the engine can't run events: then all requests
  * complete together, in the order of their ids, when the last one's I/O is
@@ -23,6 +30,7 @@
 #include "qemu/bswap.h"
 #include "qemu/memalign.h"
 #include "qemu/module.h"
+#include "qemu/units.h"
 #include "block/block-io.h"
 #include "block/block_int.h"
 #include "block/coroutines.h"
@@ -35,15 +43,31 @@
    halves of one round run in no order that counts. */
 #define DRAIN_ROUNDS 2
 
+/* What a backup's disk may still have to write, in bytes. */
+#define BEHIND_MAX (16 * MiB)
+/* A request that is behind counts so much more. */
+#define BEHIND_REQUEST (4 * KiB)
+
+typedef enum FtDiskKind {
+    FT_DISK_READ,
+    FT_DISK_WRITE,
+    FT_DISK_ZEROES,
+    FT_DISK_DISCARD,
+    FT_DISK_FLUSH,
+} FtDiskKind;
+
 typedef struct FtDiskRequest {
     uint64_t id;
+    FtDiskKind kind;
     int64_t offset;
     int64_t bytes;
-    bool writes;
+    BdrvRequestFlags flags;
+    void *bounce;
     int ret;
-    bool io_done;
+    bool behind;                /* the guest does not wait for the disk */
+    bool io_done;               /* this side's disk has answered */
     bool completed;             /* the coroutine may go on */
-    int refs;                   /* the coroutine and the event */
+    int refs;                   /* the coroutine, the event, what is behind */
     Coroutine *co;
     QEMUBH *bh;
     struct FtDisk *disk;
@@ -51,7 +75,8 @@ typedef struct FtDiskRequest {
 } FtDiskRequest;
 
 typedef struct FtDisk {
-    QTAILQ_HEAD(, FtDiskRequest) requests;      /* by id */
+    /* By id: those that are not completed, or that the disk still has. */
+    QTAILQ_HEAD(, FtDiskRequest) requests;
     CoQueue overlap;                            /* wait for an earlier one */
     int drained;
     int rounds;                                 /* of bottom halves since */
@@ -65,10 +90,17 @@ static uint64_t next_id;
 static GHashTable *results;     /* id -> -errno of the primary's disk */
 static FtDiskFailFn *fail_fn;
 static int under_way;           /* atomic: requests that this side's disks have */
+static size_t behind;           /* of them, bytes that no guest waits for */
+static GQueue spare = G_QUEUE_INIT;     /* requests that were used */
 
 bool ft_disk_busy(void)
 {
     return qatomic_read(&under_way) > 0;
+}
+
+bool ft_disk_settled(void)
+{
+    return !behind;
 }
 
 uint64_t ft_disk_next_request(void)
@@ -94,19 +126,49 @@ void ft_disk_set_result(uint64_t id, int ret)
     g_hash_table_insert(results, key, GINT_TO_POINTER(ret));
 }
 
+static void request_event(void *opaque);
+
+/* With their bottom halves: to delete one wakes the main loop. */
+static FtDiskRequest *request_new(BlockDriverState *bs)
+{
+    FtDiskRequest *req = g_queue_pop_head(&spare);
+
+    if (!req) {
+        req = g_new0(FtDiskRequest, 1);
+        req->bh = aio_bh_new(bdrv_get_aio_context(bs), request_event, req);
+    }
+    return req;
+}
+
 static void request_unref(FtDiskRequest *req)
 {
     if (--req->refs == 0) {
-        qemu_bh_delete(req->bh);
-        g_free(req);
+        qemu_vfree(req->bounce);
+        g_queue_push_head(&spare, req);
+    }
+}
+
+static void request_leave(FtDiskRequest *req)
+{
+    if (req->completed && req->io_done) {
+        QTAILQ_REMOVE(&req->disk->requests, req, next);
     }
 }
 
 static void request_complete(FtDiskRequest *req)
 {
     req->completed = true;
-    QTAILQ_REMOVE(&req->disk->requests, req, next);
+    request_leave(req);
     aio_co_wake(req->co);
+}
+
+static void disk_failed(int ret)
+{
+    g_autofree char *why = g_strdup_printf(
+        "this side's disk failed (%s) where the primary's did not",
+        strerror(-ret));
+
+    fail_fn(why);
 }
 
 /* On the backup the primary's result counts, not that of its own disk. */
@@ -117,10 +179,7 @@ static void request_settle_result(FtDiskRequest *req)
     if (g_hash_table_steal_extended(results, &req->id, NULL, &ret)) {
         req->ret = GPOINTER_TO_INT(ret);
     } else if (req->ret < 0 && replay_mode == REPLAY_MODE_PLAY) {
-        g_autofree char *why = g_strdup_printf(
-            "this side's disk failed (%s) where the primary's did not",
-            strerror(-req->ret));
-        fail_fn(why);
+        disk_failed(req->ret);
     }
 }
 
@@ -141,13 +200,15 @@ static void complete_drained(FtDisk *disk)
     FtDiskRequest *req, *tmp;
 
     QTAILQ_FOREACH(req, &disk->requests, next) {
-        if (!req->io_done) {
+        if (!req->io_done && !req->behind) {
             return;
         }
     }
     QTAILQ_FOREACH_SAFE(req, &disk->requests, next, tmp) {
-        request_settle_result(req);
-        request_complete(req);
+        if (!req->completed) {
+            request_settle_result(req);
+            request_complete(req);
+        }
     }
 }
 
@@ -162,6 +223,11 @@ static void drain_bh(void *opaque)
     }
 }
 
+static bool writes(const FtDiskRequest *req)
+{
+    return req->kind != FT_DISK_READ && req->kind != FT_DISK_FLUSH;
+}
+
 static bool overlaps_earlier(FtDiskRequest *req)
 {
     FtDiskRequest *r;
@@ -170,51 +236,122 @@ static bool overlaps_earlier(FtDiskRequest *req)
         if (r == req) {
             return false;
         }
-        if (!r->io_done && (r->writes || req->writes) &&
-            r->offset < req->offset + req->bytes &&
+        if (r->io_done || (!writes(r) && !writes(req))) {
+            continue;
+        }
+        if (r->offset < req->offset + req->bytes &&
             req->offset < r->offset + r->bytes) {
+            return true;
+        }
+        /* The guest flushes what it was told is written; here it may not be. */
+        if (req->kind == FT_DISK_FLUSH && r->behind) {
             return true;
         }
     }
     return false;
 }
 
-static FtDiskRequest *coroutine_fn request_begin(BlockDriverState *bs,
-                                                 int64_t offset, int64_t bytes,
-                                                 bool writes)
+/* The disk below does it, when it is its turn. */
+static int coroutine_fn GRAPH_RDLOCK request_io(FtDiskRequest *req)
 {
-    FtDisk *disk = bs->opaque;
-    FtDiskRequest *req = g_new0(FtDiskRequest, 1);
+    BdrvChild *file = req->disk->bs->file;
+    int64_t at = req->offset, size = req->bytes;
 
-    req->id = next_id++;
-    req->offset = offset;
-    req->bytes = bytes;
-    req->writes = writes;
-    req->refs = 2;
-    req->disk = disk;
-    req->co = qemu_coroutine_self();
-    req->bh = aio_bh_new(bdrv_get_aio_context(bs), request_event, req);
-    QTAILQ_INSERT_TAIL(&disk->requests, req, next);
-    qatomic_inc(&under_way);
     while (overlaps_earlier(req)) {
-        qemu_co_queue_wait(&disk->overlap, NULL);
+        qemu_co_queue_wait(&req->disk->overlap, NULL);
     }
-    return req;
+    switch (req->kind) {
+    case FT_DISK_READ:
+        return bdrv_co_pread(file, at, size, req->bounce, req->flags);
+    case FT_DISK_WRITE:
+        return bdrv_co_pwrite(file, at, size, req->bounce, req->flags);
+    case FT_DISK_ZEROES:
+        return bdrv_co_pwrite_zeroes(file, at, size, req->flags);
+    case FT_DISK_DISCARD:
+        return bdrv_co_pdiscard(file, at, size);
+    case FT_DISK_FLUSH:
+        return bdrv_co_flush(file->bs);
+    }
+    g_assert_not_reached();
 }
 
-/* Returns when the guest may see the completion. */
-static int coroutine_fn request_end(FtDiskRequest *req, int ret)
+static void coroutine_fn request_answered(FtDiskRequest *req)
 {
-    FtDisk *disk = req->disk;
-    uint8_t result[12];
-
-    req->ret = ret;
     req->io_done = true;
     qatomic_dec(&under_way);
-    qemu_co_queue_restart_all(&disk->overlap);
-    if (ret < 0) {
+    qemu_co_queue_restart_all(&req->disk->overlap);
+}
+
+static size_t behind_size(const FtDiskRequest *req)
+{
+    return BEHIND_REQUEST + (req->bounce ? req->bytes : 0);
+}
+
+/* Behind the guest, which may know of the completion already. */
+static void coroutine_fn behind_entry(void *opaque)
+{
+    FtDiskRequest *req = opaque;
+    BlockDriverState *bs = req->disk->bs;
+    int ret;
+
+    WITH_GRAPH_RDLOCK_GUARD() {
+        ret = request_io(req);
+    }
+    if (ret < 0 && !req->completed) {
+        req->ret = ret;
+    } else if (ret < 0 && req->ret >= 0) {
+        disk_failed(ret);
+    }
+    request_answered(req);
+    request_leave(req);
+    behind -= behind_size(req);
+    if (!behind) {
+        ft_stream_settled();
+    }
+    request_unref(req);
+    bdrv_dec_in_flight(bs);
+}
+
+static void coroutine_fn request_begin_behind(FtDiskRequest *req)
+{
+    req->behind = true;
+    req->refs++;
+    behind += behind_size(req);
+    bdrv_inc_in_flight(req->disk->bs);
+    qemu_coroutine_enter(qemu_coroutine_create(behind_entry, req));
+}
+
+/*
+ * Returns when the guest may see the completion.  Takes bounce, but copies
+ * what was read to qiov.
+ */
+static int coroutine_fn GRAPH_RDLOCK
+request_run(BlockDriverState *bs, FtDiskKind kind, int64_t offset,
+            int64_t bytes, void *bounce, QEMUIOVector *qiov,
+            BdrvRequestFlags flags)
+{
+    FtDisk *disk = bs->opaque;
+    FtDiskRequest *req = request_new(bs);
+    uint8_t result[12];
+    int ret;
+
+    *req = (FtDiskRequest) {
+        .id = next_id++, .kind = kind, .offset = offset, .bytes = bytes,
+        .flags = flags, .bounce = bounce, .refs = 2,
+        .co = qemu_coroutine_self(), .bh = req->bh, .disk = disk,
+    };
+    QTAILQ_INSERT_TAIL(&disk->requests, req, next);
+    qatomic_inc(&under_way);
+    if (kind != FT_DISK_READ && ft_stream_follows() &&
+        behind + behind_size(req) <= BEHIND_MAX) {
+        request_begin_behind(req);
+    } else {
+        req->ret = request_io(req);
+        request_answered(req);
+    }
+    if (req->ret < 0) {
         stq_be_p(result, req->id);
-        stl_be_p(result + 8, ret);
+        stl_be_p(result + 8, req->ret);
         ft_stream_put_control(FT_CONTROL_DISK_RESULT, result, sizeof(result));
     }
     replay_block_event(req->bh, req->id);
@@ -226,6 +363,9 @@ static int coroutine_fn request_end(FtDiskRequest *req, int ret)
         qemu_coroutine_yield();
     }
     ret = req->ret;
+    if (ret >= 0 && qiov) {
+        qemu_iovec_from_buf(qiov, 0, bounce, bytes);
+    }
     request_unref(req);
     return ret;
 }
@@ -283,79 +423,52 @@ static int coroutine_fn GRAPH_RDLOCK
 disk_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
                QEMUIOVector *qiov, BdrvRequestFlags flags)
 {
-    FtDiskRequest *req;
-    void *bounce;
-    int ret;
-
     if (!ft_stream_started()) {
         return bdrv_co_preadv(bs->file, offset, bytes, qiov, flags);
     }
-    bounce = qemu_blockalign(bs->file->bs, bytes);
-    req = request_begin(bs, offset, bytes, false);
-    ret = bdrv_co_pread(bs->file, offset, bytes, bounce, flags);
-    ret = request_end(req, ret);
-    if (ret >= 0) {
-        qemu_iovec_from_buf(qiov, 0, bounce, bytes);
-    }
-    qemu_vfree(bounce);
-    return ret;
+    return request_run(bs, FT_DISK_READ, offset, bytes,
+                       qemu_blockalign(bs->file->bs, bytes), qiov, flags);
 }
 
 static int coroutine_fn GRAPH_RDLOCK
 disk_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
                 QEMUIOVector *qiov, BdrvRequestFlags flags)
 {
-    FtDiskRequest *req;
     void *bounce;
-    int ret;
 
     if (!ft_stream_started()) {
         return bdrv_co_pwritev(bs->file, offset, bytes, qiov, flags);
     }
     bounce = qemu_blockalign(bs->file->bs, bytes);
     qemu_iovec_to_buf(qiov, 0, bounce, bytes);
-    req = request_begin(bs, offset, bytes, true);
-    ret = bdrv_co_pwrite(bs->file, offset, bytes, bounce, flags);
-    ret = request_end(req, ret);
-    qemu_vfree(bounce);
-    return ret;
+    return request_run(bs, FT_DISK_WRITE, offset, bytes, bounce, NULL, flags);
 }
 
 static int coroutine_fn GRAPH_RDLOCK
 disk_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       BdrvRequestFlags flags)
 {
-    FtDiskRequest *req;
-
     if (!ft_stream_started()) {
         return bdrv_co_pwrite_zeroes(bs->file, offset, bytes, flags);
     }
-    req = request_begin(bs, offset, bytes, true);
-    return request_end(req, bdrv_co_pwrite_zeroes(bs->file, offset, bytes,
-                                                  flags));
+    return request_run(bs, FT_DISK_ZEROES, offset, bytes, NULL, NULL, flags);
 }
 
 static int coroutine_fn GRAPH_RDLOCK
 disk_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
-    FtDiskRequest *req;
-
     if (!ft_stream_started()) {
         return bdrv_co_pdiscard(bs->file, offset, bytes);
     }
-    req = request_begin(bs, offset, bytes, true);
-    return request_end(req, bdrv_co_pdiscard(bs->file, offset, bytes));
+    return request_run(bs, FT_DISK_DISCARD, offset, bytes, NULL, NULL, 0);
 }
 
 static int coroutine_fn GRAPH_RDLOCK disk_co_flush(BlockDriverState *bs)
 {
-    FtDiskRequest *req;
-
     if (!ft_stream_started()) {
         return bdrv_co_flush(bs->file->bs);
     }
-    req = request_begin(bs, 0, 0, false);
-    return request_end(req, bdrv_co_flush(bs->file->bs));
+    return request_run(bs, FT_DISK_FLUSH, 0, 0, NULL, NULL, 0);
 }
 
 static void disk_drain_begin(BlockDriverState *bs)

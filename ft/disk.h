@@ -21,6 +21,11 @@ void ft_disk_set_result(uint64_t id, int ret);
 /* Requests are numbered alike on both sides, also from a state on. */
 uint64_t ft_disk_next_request(void);
 void ft_disk_set_next_request(uint64_t id);
+/*
+ * Main thread: this side's disk has all that its guest was told is written,
+ * so that it may go live.  ft_stream_settled() is called when that comes.
+ */
+bool ft_disk_settled(void);
 /* Any thread: a request to a disk of this side is under way. */
 bool ft_disk_busy(void);
 

@@ -65,6 +65,7 @@ static const FtStreamOps stream_ops = {
     .live = live,
     .fetched = ft_offline_fetched,
     .fail = fail,
+    .settled = ft_disk_settled,
 };
 
 /* The machine is complete and reset, or its state is loaded. */

@@ -369,6 +369,13 @@ void ft_stream_drain(void)
     qemu_bh_schedule(ft_stream.bh);
 }
 
+void ft_stream_settled(void)
+{
+    if (qatomic_read(&ft_stream.draining)) {
+        qemu_bh_schedule(ft_stream.bh);
+    }
+}
+
 uint64_t ft_stream_executed(void)
 {
     return qatomic_read(&ft_stream.executed);
@@ -445,7 +452,8 @@ static void stream_bh(void *opaque)
             ft_stream.control_pending = false;
             run_control(true);
         }
-    } else if (qatomic_read(&ft_stream.draining) && !ft_source_has_more()) {
+    } else if (qatomic_read(&ft_stream.draining) &&
+               !ft_source_has_more() && ft_stream.ops.settled()) {
         go_live();
     }
 }

@@ -70,12 +70,19 @@ typedef void FtStreamFailFn(const char *why);
  */
 typedef void FtStreamFetchedFn(uint64_t position);
 
+/*
+ * Backup, main thread: is done what has to be before it goes live?  If not,
+ * ft_stream_settled() is called later.
+ */
+typedef bool FtStreamSettledFn(void);
+
 typedef struct FtStreamOps {
     FtStreamControlFn *control;
     FtStreamNotifyFn *appended;     /* primary: a transaction is in the log */
     FtStreamLiveFn *live;
     FtStreamFetchedFn *fetched;
     FtStreamFailFn *fail;
+    FtStreamSettledFn *settled;
 } FtStreamOps;
 
 /* Before replay_configure(); the engine is then opened on the stream. */
@@ -138,6 +145,8 @@ void ft_stream_rounds(uint64_t *vcpu, uint64_t *main);
 void ft_stream_set_stall(bool stall);
 /* Backup: go live when everything committed is executed. */
 void ft_stream_drain(void);
+/* Main thread, or the BQL: ops.settled() is true now. */
+void ft_stream_settled(void);
 
 /*
  * Backup: the engine met what it can't follow, a broken log or one that is

@@ -110,7 +110,7 @@ static void failed(const char *why)
 static void stream_begin(bool play)
 {
     static const FtStreamOps ops = {
-        no_control, no_notice, no_live, no_fetched, failed
+        no_control, no_notice, no_live, no_fetched, failed, NULL
     };
 
     ft_stream_setup(play, &memory, &ops);

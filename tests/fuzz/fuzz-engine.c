@@ -135,9 +135,14 @@ static void fail(const char *why)
     longjmp(failed, 1);
 }
 
+static bool settled(void)
+{
+    return true;
+}
+
 static const FtStreamOps ops = {
     .control = control, .appended = appended, .live = live,
-    .fetched = fetched, .fail = fail,
+    .fetched = fetched, .fail = fail, .settled = settled,
 };
 
 /* --- the guest ----------------------------------------------------------- */
