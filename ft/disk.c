@@ -43,9 +43,8 @@
    halves of one round run in no order that counts. */
 #define DRAIN_ROUNDS 2
 
-/* What a backup's disk may still have to write, in bytes. */
+/* What a backup's disk may still have to write; a request counts more. */
 #define BEHIND_MAX (16 * MiB)
-/* A request that is behind counts so much more. */
 #define BEHIND_REQUEST (4 * KiB)
 
 typedef enum FtDiskKind {

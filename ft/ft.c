@@ -39,6 +39,7 @@
 #include "options.h"
 #include "qmp.h"
 #include "settings.h"
+#include "tap.h"
 #include "timeline.h"
 
 /* 2 ns an instruction: faster than TCG, so that no guest has to wait. */
@@ -66,6 +67,7 @@ static const FtStreamOps stream_ops = {
     .fetched = ft_offline_fetched,
     .fail = fail,
     .settled = ft_disk_settled,
+    .input = ft_tap_take_all,
 };
 
 /* The machine is complete and reset, or its state is loaded. */

@@ -15,7 +15,6 @@
 #include "net/eth.h"
 #include "net/filter.h"
 #include "net/net.h"
-#include "net/tap.h"
 #include "system/replay.h"
 #include "system/runstate.h"
 #include "replay/ft-stream.h"
@@ -23,6 +22,7 @@
 #include "gate.h"
 #include "net.h"
 #include "options.h"
+#include "tap.h"
 
 enum {
     SIZE_MIN = sizeof(struct eth_header) + sizeof(struct vlan_header),
@@ -36,7 +36,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
 struct FtNetGuard {
     NetFilterState parent;
     ReplayNetState *replay;
-    int tap_fd;                 /* of a tap, our own copy; else -1 */
+    FtTap *tap;                 /* or NULL */
 };
 
 typedef struct FtPacket {
@@ -71,22 +71,17 @@ static bool packet_try_emit(FtOutput *output)
     if (qatomic_read(&netdev->link_down)) {
         return false;
     }
-    return RETRY_ON_EINTR(write(packet->guard->tap_fd, packet->data,
-                                output->size)) >= 0 || errno != EAGAIN;
+    return ft_tap_write(packet->guard->tap, packet->data, output->size);
 }
 
-/*
- * Has the packet the form in which a tap takes it, and nobody else to pass?
- * A tap with virtio's headers below a device that has none adds them.
- */
+/* Does it go to the tap as it is, and to nobody else before? */
 static bool goes_to_tap(FtNetGuard *guard, unsigned flags)
 {
     NetFilterState *nf = NETFILTER(guard);
 
-    return guard->tap_fd >= 0 && !flags && !ft_options.replay &&
+    return guard->tap && !flags && !ft_options.replay &&
         !nf->netdev->receive_disabled &&
-        QTAILQ_FIRST(&nf->netdev->filters) == nf && !QTAILQ_NEXT(nf, next) &&
-        (!qemu_has_vnet_hdr(nf->netdev) || nf->netdev->vnet_hdr_len);
+        QTAILQ_FIRST(&nf->netdev->filters) == nf && !QTAILQ_NEXT(nf, next);
 }
 
 static void packet_hold(FtNetGuard *guard, unsigned flags,
@@ -105,6 +100,25 @@ static void packet_hold(FtNetGuard *guard, unsigned flags,
     ft_gate_hold(&packet->output);
 }
 
+/* Packets for a guest that is paused are lost, as on a real network. */
+static void packet_arrived(FtNetGuard *guard, unsigned flags,
+                           const struct iovec *iov, int iovcnt)
+{
+    if (replay_mode == REPLAY_MODE_RECORD && runstate_is_running() &&
+        iov_size(iov, iovcnt) >= SIZE_MIN) {
+        replay_net_packet_event(guard->replay, flags, iov, iovcnt);
+    }
+}
+
+static void tap_packet(void *opaque, const void *data, size_t size)
+{
+    struct iovec iov = { (void *)data, size };
+
+    if (!NETFILTER(opaque)->netdev->link_down) {
+        packet_arrived(opaque, 0, &iov, 1);
+    }
+}
+
 /*
  * Always takes the packet, so no netdev's back-pressure reaches the guest.
  * What is shorter than a header with a VLAN tag, as a socket can deliver it,
@@ -119,10 +133,8 @@ static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
     if (ft_stream_started()) {
         if (sender != nf->netdev) {
             packet_hold(guard, flags, iov, iovcnt);
-        } else if (replay_mode == REPLAY_MODE_RECORD &&
-                   runstate_is_running() &&
-                   iov_size(iov, iovcnt) >= SIZE_MIN) {
-            replay_net_packet_event(guard->replay, flags, iov, iovcnt);
+        } else {
+            packet_arrived(guard, flags, iov, iovcnt);
         }
     }
     return iov_size(iov, iovcnt);
@@ -131,7 +143,6 @@ static ssize_t guard_receive_iov(NetFilterState *nf, NetClientState *sender,
 static void guard_instance_init(Object *obj)
 {
     FT_NET_GUARD(obj)->replay = replay_register_net(NETFILTER(obj));
-    FT_NET_GUARD(obj)->tap_fd = -1;
 }
 
 static void guard_instance_finalize(Object *obj)
@@ -139,8 +150,8 @@ static void guard_instance_finalize(Object *obj)
     FtNetGuard *guard = FT_NET_GUARD(obj);
 
     replay_unregister_net(guard->replay);
-    if (guard->tap_fd >= 0) {
-        close(guard->tap_fd);
+    if (guard->tap) {
+        ft_tap_close(guard->tap);
     }
 }
 
@@ -184,9 +195,8 @@ static void guard_netdev(NICState *nic, void *opaque)
     guard = object_new_with_props(TYPE_FT_NET_GUARD,
                                   object_get_objects_root(), id, errp,
                                   "netdev", netdev->name, NULL);
-    if (guard && netdev->info->type == NET_CLIENT_DRIVER_TAP) {
-        FT_NET_GUARD(guard)->tap_fd = fcntl(tap_get_fd(netdev),
-                                            F_DUPFD_CLOEXEC, 0);
+    if (guard) {
+        FT_NET_GUARD(guard)->tap = ft_tap_new(netdev, tap_packet, guard);
     }
 }
 

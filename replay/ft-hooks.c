@@ -62,6 +62,21 @@ static void count_round(void)
     qatomic_set(rounds, *rounds + 1);
 }
 
+static bool has_events(void)
+{
+    return replay_has_events() || qatomic_read(&ft_stream.input);
+}
+
+/*
+ * An event that was queued after the vCPU last looked, and before it held the
+ * BQL to go to sleep: nobody would wake it up for that one again.
+ */
+bool ft_stream_hook_before_idle(void)
+{
+    return ft_stream_records() && has_events() && runstate_is_running() &&
+        !first_cpu->stop && !first_cpu->stopped;
+}
+
 /* Called with the BQL, under which the main thread changes the engine. */
 bool ft_stream_hook_idle(void)
 {
@@ -70,7 +85,7 @@ bool ft_stream_hook_idle(void)
         return false;
     }
     if (ft_stream_records()) {
-        return replay_has_events();
+        return has_events();
     }
     return ft_stream_plays() && !ft_stream.starved &&
         replay_state.instruction_count == 0 && !main_loop_entry();
@@ -195,6 +210,10 @@ bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
 
 bool ft_stream_hook_async_events(void)
 {
+    if (ft_stream_records() && !vcpu_is_held() &&
+        qatomic_xchg(&ft_stream.input, false)) {
+        ft_stream.ops.input();
+    }
     return ft_stream.active &&
         (vcpu_is_held() || (ft_stream_records() && !replay_has_events()));
 }

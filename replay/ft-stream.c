@@ -206,6 +206,22 @@ void ft_stream_set_stall(bool stall)
     }
 }
 
+bool ft_stream_takes_input(void)
+{
+    return ft_stream_records() && ft_stream.started && runstate_is_running();
+}
+
+void ft_stream_input(void)
+{
+    if (!qatomic_xchg(&ft_stream.input, true) && first_cpu) {
+        cpu_exit(first_cpu);
+        /* It may be on its way to sleep. */
+        bql_lock();
+        qemu_cpu_kick(first_cpu);
+        bql_unlock();
+    }
+}
+
 static void commit_open_transaction(void)
 {
     uint64_t size;

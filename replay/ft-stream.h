@@ -76,6 +76,12 @@ typedef void FtStreamFetchedFn(uint64_t position);
  */
 typedef bool FtStreamSettledFn(void);
 
+/*
+ * Primary, the vCPU's thread, BQL and replay mutex: what has arrived becomes
+ * events.
+ */
+typedef void FtStreamInputFn(void);
+
 typedef struct FtStreamOps {
     FtStreamControlFn *control;
     FtStreamNotifyFn *appended;     /* primary: a transaction is in the log */
@@ -83,6 +89,7 @@ typedef struct FtStreamOps {
     FtStreamFetchedFn *fetched;
     FtStreamFailFn *fail;
     FtStreamSettledFn *settled;
+    FtStreamInputFn *input;
 } FtStreamOps;
 
 /* Before replay_configure(); the engine is then opened on the stream. */
@@ -145,6 +152,12 @@ void ft_stream_rounds(uint64_t *vcpu, uint64_t *main);
 void ft_stream_set_stall(bool stall);
 /* Backup: go live when everything committed is executed. */
 void ft_stream_drain(void);
+/*
+ * Any thread, without locks: ops.input() has something for the guest; the
+ * vCPU is told.  False: what arrives is not for this side now.
+ */
+void ft_stream_input(void);
+bool ft_stream_takes_input(void);
 /* Main thread, or the BQL: ops.settled() is true now. */
 void ft_stream_settled(void);
 
@@ -178,6 +191,7 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock);
 /* True: *deadline is how long until a timer expires, -1 if it need not. */
 bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline);
 bool ft_stream_hook_random(void *buf, size_t len);
+bool ft_stream_hook_before_idle(void);  /* true: the vCPU has an event to run */
 bool ft_stream_hook_idle(void);         /* true: the vCPU has work in the log */
 bool ft_stream_hook_has_event(void);    /* true: nobody else need wake up */
 bool ft_stream_hook_notify_exit(void);  /* true: the vCPU was told to leave */
