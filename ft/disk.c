@@ -227,7 +227,7 @@ static bool writes(const FtDiskRequest *req)
     return req->kind != FT_DISK_READ && req->kind != FT_DISK_FLUSH;
 }
 
-static bool overlaps_earlier(FtDiskRequest *req)
+static bool has_to_wait(FtDiskRequest *req)
 {
     FtDiskRequest *r;
 
@@ -242,8 +242,9 @@ static bool overlaps_earlier(FtDiskRequest *req)
             req->offset < r->offset + r->bytes) {
             return true;
         }
-        /* The guest flushes what it was told is written; here it may not be. */
-        if (req->kind == FT_DISK_FLUSH && r->behind) {
+        /* The guest was told that it is on the disk; here it may not be yet. */
+        if (r->behind && (r->kind == FT_DISK_FLUSH ||
+                          req->kind == FT_DISK_FLUSH)) {
             return true;
         }
     }
@@ -256,7 +257,7 @@ static int coroutine_fn GRAPH_RDLOCK request_io(FtDiskRequest *req)
     BdrvChild *file = req->disk->bs->file;
     int64_t at = req->offset, size = req->bytes;
 
-    while (overlaps_earlier(req)) {
+    while (has_to_wait(req)) {
         qemu_co_queue_wait(&req->disk->overlap, NULL);
     }
     switch (req->kind) {
