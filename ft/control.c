@@ -306,6 +306,8 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
         break;
     case FT_CONTROL_CONTINUE:
         trace_ft_control_run("continue", ft_stream_icount());
+        /* The main loop may have come to our own request after the PAUSE. */
+        control.stop_state = RUN_STATE__MAX;
         vm_start();
         break;
     case FT_CONTROL_DISK_RESULT:
