@@ -6,6 +6,7 @@
 #include "qemu/osdep.h"
 #include "qemu/thread.h"
 #include "claim-thread.h"
+#include "precedence.h"
 #include "trace.h"
 
 static struct {
@@ -41,6 +42,7 @@ static void carry_out(FtLeaseJob *job)
 
 static void *lease_thread(void *opaque)
 {
+    ft_precedence_take();
     for (;;) {
         FtLeaseJob *job = g_async_queue_pop(lt.jobs);
 

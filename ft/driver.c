@@ -28,6 +28,7 @@
 #include "log-sink.h"
 #include "offline.h"
 #include "options.h"
+#include "precedence.h"
 #include "progress.h"
 #include "timeline.h"
 #include "trace.h"
@@ -515,20 +516,6 @@ static void add_timer(guint interval_ms, GSourceFunc fn)
     g_source_unref(source);
 }
 
-/*
- * Heartbeats, acknowledgements and the peer's silence are this thread's, and
- * a busy host must not make it late.  It computes little.  Where that is not
- * permitted (CAP_SYS_NICE, RLIMIT_RTPRIO) the peer is told to be patient.
- */
-static void take_precedence(void)
-{
-    struct sched_param param = { .sched_priority = 1 };
-
-    if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &param)) {
-        ft_core_set_late(d.core);
-    }
-}
-
 static void *io_thread(void *opaque)
 {
     FtEvent start = {
@@ -537,7 +524,9 @@ static void *io_thread(void *opaque)
     };
 
     g_main_context_push_thread_default(d.context);
-    take_precedence();
+    if (!ft_precedence_take()) {
+        ft_core_set_late(d.core);       /* the peer is told to be patient */
+    }
     add_timer(FT_DRIVER_BATCH_MS, ft_driver_log_batch);
     add_timer(FT_WATCH_TICK_MS, watch_timer);
     ft_channel_start(d.context, &channel_ops);
