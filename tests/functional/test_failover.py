@@ -78,6 +78,10 @@ STEPS = ['detection-us', 'lease-us', 'drain-us', 'switch-us',
          'announcement-us']
 
 
+SLACK_S = 1
+SUSPECT_MS = 550        # a backup's least patience (ft/limits.h)
+
+
 class TimeLine(unittest.TestCase):
     """Where a takeover's time goes, as the survivor tells."""
 
@@ -99,12 +103,13 @@ class TimeLine(unittest.TestCase):
                              ('peer-closed', 2))
             heard = line['heard-us'] / 1e6
             self.assertGreater(heard, before - TAKEOVER_S)
-            self.assertLess(heard, after)
+            self.assertLess(heard, after + SLACK_S)
             for step in STEPS[:4]:
                 self.assertGreater(line[step], 0, step)
             live = heard + sum(line[step] for step in STEPS[:4]) / 1e6
-            self.assertGreater(live, before)
-            self.assertLess(live, after)
+            # The machine reads two clocks, and a busy host comes between.
+            self.assertGreater(live, before - SLACK_S)
+            self.assertLess(live, after + SLACK_S)
             text = pair.backup.qmp.hmp('info ft')
             self.assertIn('last takeover (peer-closed, generation 2): '
                           f'detection {line["detection-us"] / 1e3:.1f} ms',
@@ -112,18 +117,15 @@ class TimeLine(unittest.TestCase):
             self.assertEqual(status['suspect-ms'], 0)
 
     def test_silence(self):
-        """A peer that only falls silent is found by what was measured."""
+        """A peer that only falls silent is found all the same."""
         with RomPair('counter', relay=True) as pair:
             pair.protect()
-            wait_for(lambda: pair.backup.query()['suspect-ms'] < 1300, 60,
-                     'that silence is measured')
-            bound = pair.backup.query()['suspect-ms']
             pair.relay.stall()
             pair.primary.process.kill()
             status = pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             self.assertEqual(status['cause'], 'peer-silent')
             self.assertGreaterEqual(status['takeover']['detection-us'],
-                                    min(bound, 300) * 1000 * 0.9)
+                                    SUSPECT_MS * 1000 * 0.9)
 
     def test_backup_lost(self):
         with RomPair('counter') as pair:
