@@ -65,7 +65,7 @@ class Machine:
             self._qmp = Qmp(path)
         return self._qmp
 
-    def query(self, timeout=10):
+    def query(self, timeout=30):
         try:
             return self.qmp.command('query-ft', timeout)
         except QmpClosed:
@@ -130,7 +130,7 @@ class Switch:
                     if line.endswith('\n')]
 
 
-def assert_equal_digest(primary, backup, timeout=10):
+def assert_equal_digest(primary, backup, timeout=30):
     """Both are the same machine at the primary's next instruction."""
     primary.qmp.command('x-ft-digest', timeout)
     event = backup.qmp.wait_event('FT_DIGEST', timeout=timeout)

@@ -42,7 +42,7 @@ def _connect(path, timeout):
 class Qmp:
     """One connection.  For one thread at a time."""
 
-    def __init__(self, path, timeout=10):
+    def __init__(self, path, timeout=30):
         self._sock = _connect(path, timeout)
         self._buffer = b''
         self._id = 0
@@ -81,7 +81,7 @@ class Qmp:
             self.events.append(message)
         return message
 
-    def command(self, name, /, timeout=10, **arguments):
+    def command(self, name, /, timeout=30, **arguments):
         """Runs a command; '_' in argument names means '-'."""
         self._id += 1
         request = {'execute': name, 'id': self._id}
@@ -104,11 +104,11 @@ class Qmp:
                 raise QmpError(f'{name}: {message["error"]["desc"]}')
             return message['return']
 
-    def hmp(self, line, timeout=10):
+    def hmp(self, line, timeout=30):
         return self.command('human-monitor-command', timeout,
                             command_line=line)
 
-    def wait_event(self, name, accept=lambda data: True, timeout=10):
+    def wait_event(self, name, accept=lambda data: True, timeout=30):
         """The next event of this name whose data accept() takes.
 
         Events before it are passed over; they stay in self.events.
