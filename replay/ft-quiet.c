@@ -39,7 +39,7 @@
 #define INSTRUCTIONS_SIZE 5
 /*
  * The guest sleeps and wakes by these steps of the elapsed clock.  Nobody
- * can tell, and what is logged is shorter (ft/pack.c).
+ * can tell, and packed on the channel it is shorter.
  */
 #define ELAPSED_STEP_NS 1024
 
