@@ -66,6 +66,7 @@ def micro(progress):
         raise FtError(f'not built: no {qemu}/build.ninja')
     target = os.path.join(os.path.abspath(paths.build_dir()), 'bench',
                           'micro')
+    os.makedirs(os.path.dirname(target), exist_ok=True)
     progress('compiling')
     main = _compile(qemu, target)
     progress('linking')
