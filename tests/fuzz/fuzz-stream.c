@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FtWireReader *reader = ft_wire_reader_new();
     GByteArray *wire = g_byte_array_new();
     gsize at = 0, have = 0, good = G_MAXSIZE;
-    guint8 piece = input_byte(&in) + 1;
+    gsize piece = input_byte(&in) + 1;
     gssize n;
 
     while (in.size) {
