@@ -139,7 +139,8 @@ static void put_short(FtWireWriter *writer, const FtFrame *frame,
     guint8 crc_bytes[4];
     gsize size = frame->length;
 
-    if (frame->type == FT_FRAME_LOG && size <= PACK_MAX) {
+    /* zlib calls it an error to flush twice with nothing in between. */
+    if (frame->type == FT_FRAME_LOG && size && size <= PACK_MAX) {
         pack(writer, payload, size);
         payload = writer->packed->data;
         size = writer->packed->len;

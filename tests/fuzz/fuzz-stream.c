@@ -22,7 +22,7 @@ static void put(FtWireWriter *writer, Input *in, GByteArray *out)
         FT_FRAME_LOG, FT_FRAME_LOG, FT_FRAME_ACK, FT_FRAME_KEEPALIVE,
         FT_FRAME_END
     };
-    guint8 kind = input_byte(in), payload[PAYLOAD_MAX] = { 0 };
+    guint8 kind = input_byte(in), payload[PAYLOAD_MAX] = { 0 }, held;
     FtFrame frame = {
         .type = types[kind % G_N_ELEMENTS(types)],
         .session = kind >= 250 ? kind : 1,
@@ -34,12 +34,14 @@ static void put(FtWireWriter *writer, Input *in, GByteArray *out)
 
     if (frame.type == FT_FRAME_LOG) {
         frame.flags = kind & 32 ? FT_FRAME_MORE : 0;
-        frame.held = MIN(frame.position, input_byte(in));
+        held = input_byte(in);      /* once: MIN is a macro */
+        frame.held = MIN(frame.position, held);
         frame.length = input_number(in, 2) % PAYLOAD_MAX;
     } else if (frame.type == FT_FRAME_ACK) {
         frame.length = FT_ACK_SIZE;
     }
-    bytes = input_bytes(in, MIN(frame.length, input_byte(in)), &size);
+    size = input_byte(in);
+    bytes = input_bytes(in, MIN(frame.length, size), &size);
     memcpy(payload, bytes, size);
     ft_wire_writer_put(writer, &frame, payload, out);
 }
