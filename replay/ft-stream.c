@@ -245,6 +245,9 @@ void ft_stream_publish(void)
 
     qatomic_set(&ft_stream.icount, now);
     /* Also without a log: the engine asserts that a step fits 31 bits. */
+    while (now - replay_state.current_icount > INT32_MAX) {
+        replay_advance_current_icount(replay_state.current_icount + INT32_MAX);
+    }
     if (now - replay_state.current_icount >= COUNT_WORTH_AN_ENTRY) {
         replay_save_instructions();
     }
