@@ -22,6 +22,8 @@ packages="$packages seabios qemu-system-data ipxe-qemu"
 # To make the demo's guest and networks, and to run the tests.
 packages="$packages git cpio iproute2 iputils-ping e2fsprogs procps util-linux
 faketime man-db"
+# iSCSI targets, for tests.
+packages="$packages tgt istgt"
 # The fuzzers.
 packages="$packages clang libclang-rt-dev"
 
