@@ -1,8 +1,8 @@
 /*
  * The core of a process that was started as the backup.
  *
- * listening -> handshake -> pairing -> protected -> claiming -> draining ->
- * alone is the long way; docs/states.md draws it.  Two rules matter: only a
+ * listening -> handshake -> pairing -> protected -> claiming -> fencing ->
+ * draining -> alone is the long way; docs/states.md draws it.  Two rules matter: only a
  * whole transaction is committed and acknowledged, and after the claim began
  * no byte of log is taken any more, so that what was acknowledged is what is
  * executed before going live.
@@ -101,9 +101,8 @@ static void start_guest(FtCore *core)
     }
 }
 
-static void won(FtCore *core)
+void ft_core_backup_drain(FtCore *core)
 {
-    ft_core_close(core);
     ft_core_set_state(core, FT_STATE_DRAINING, FT_REASON_WON,
                       ft_core_won_text(core));
     start_guest(core);
@@ -121,7 +120,8 @@ void ft_core_backup_lease(FtCore *core, const FtEvent *event)
                (event->result == FT_LEASE_LOST && !core->guest_started)) {
         back_to_listening(core, FT_REASON_NOT_PAIRED, NULL);
     } else if (event->result == FT_LEASE_WON) {
-        won(core);
+        ft_core_close(core);
+        ft_core_fence_begin(core);
     } else {
         ft_core_lease_lost(core);
     }

@@ -5,6 +5,9 @@
  * core-table.c    names and sentences; the table of legal changes of state
  * core-lease.c    the questions to the lease
  * core-hello.c    who connects to whom: HELLO and the comparison
+ * core-command.c  may a person give this command now?
+ * core-start.c    a primary's first or cold start
+ * core-fence.c    a winner shuts the others out of a shared disk
  * core-primary.c  the primary's side
  * core-sync.c     the primary's way to a pair, from power-on or running
  * core-backup.c   the backup's side
@@ -139,6 +142,18 @@ const char *ft_core_won_text(FtCore *core);
 void ft_core_lease_event(FtCore *core, const FtEvent *event);
 void ft_core_lease_timer(FtCore *core);
 
+/* core-start.c: the record was read. */
+void ft_core_start_on_record(FtCore *core);
+
+/* core-fence.c */
+/*
+ * The lease was won by a machine that has not run the guest live yet: fences
+ * what is shared, then goes on as its role does.
+ */
+void ft_core_fence_begin(FtCore *core);
+void ft_core_fence_event(FtCore *core, const FtEvent *event);
+void ft_core_fence_timer(FtCore *core);
+
 /* core-sync.c: a primary on its way to a pair; the channel is open. */
 void ft_core_sync_begin(FtCore *core);
 void ft_core_sync_tick(FtCore *core);   /* a heartbeat interval went by */
@@ -160,12 +175,16 @@ void ft_core_primary_event(FtCore *core, const FtEvent *event);
 void ft_core_primary_frame(FtCore *core, const FtEvent *event);
 void ft_core_primary_lease(FtCore *core, const FtEvent *event);
 void ft_core_primary_send_log(FtCore *core);
+/* It holds the lease, and nobody else writes the disks: call the backup. */
+void ft_core_primary_started(FtCore *core);
 void ft_core_primary_alone(FtCore *core, FtReason reason, const char *text);
 void ft_core_primary_lost(FtCore *core, FtReason reason, const char *text);
 void ft_core_primary_keepalive(FtCore *core);
 void ft_core_backup_event(FtCore *core, const FtEvent *event);
 void ft_core_backup_frame(FtCore *core, const FtEvent *event);
 void ft_core_backup_lease(FtCore *core, const FtEvent *event);
+/* It won, and nobody else writes the disks: execute to the log's end. */
+void ft_core_backup_drain(FtCore *core);
 void ft_core_backup_lost(FtCore *core, FtReason reason, const char *text);
 void ft_core_backup_keepalive(FtCore *core);
 /* What arrived is not what this state allows: M26. */

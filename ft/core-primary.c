@@ -110,45 +110,6 @@ void ft_core_primary_lost(FtCore *core, FtReason reason, const char *text)
 
 /* The lease. */
 
-static void start_on_record(FtCore *core)
-{
-    const FtLeaseRecord *rec = &core->lease;
-    const char *node = core->config.node;
-    FtReason reason = FT_REASON_NONE;
-    char *text = NULL;
-
-    if (rec->generation == 0) {
-        if (core->config.new_vm) {
-            ft_core_lease_step(core, FT_CLAIM_START, 1, node, "");
-        } else {
-            ft_core_halt(core, FT_REASON_LEASE_NEW, NULL);
-        }
-        return;
-    }
-    if (memcmp(rec->vm_uuid, core->config.vm_uuid, sizeof(rec->vm_uuid))) {
-        reason = FT_REASON_LEASE_OTHER_VM;
-    } else if (core->config.new_vm) {
-        reason = FT_REASON_LEASE_NOT_NEW;
-        text = g_strdup_printf("new=on, but the lease holds a record: "
-                               "generation %" G_GUINT64_FORMAT ", run by "
-                               "\"%s\"; leave new=on out, or give a new VM a "
-                               "lease of its own", rec->generation,
-                               rec->owner);
-    } else if (strcmp(rec->owner, node) && strcmp(rec->partner, node)) {
-        reason = FT_REASON_LEASE_NOT_ELIGIBLE;
-        text = g_strdup_printf("the lease says that \"%s\" ran this VM last, "
-                               "and this machine is \"%s\": its disks may be "
-                               "old. Start the VM on \"%s\"; if that is this "
-                               "machine, with node=%s", rec->owner, node,
-                               rec->owner, rec->owner);
-    } else {
-        ft_core_lease_step(core, FT_CLAIM_START, 1, node, "");
-        return;
-    }
-    ft_core_keep(core, text);
-    ft_core_halt(core, reason, text);
-}
-
 /* Both the record and the log's end: the backup may execute to it and go. */
 static void send_end(FtCore *core, guint32 flags)
 {
@@ -209,6 +170,12 @@ static void unpaired(FtCore *core)
     ft_core_primary_alone(core, FT_REASON_UNPAIRED, NULL);
 }
 
+void ft_core_primary_started(FtCore *core)
+{
+    ft_core_set_state(core, FT_STATE_CONNECTING, FT_REASON_WON, NULL);
+    ft_core_sync_connect(core);
+}
+
 void ft_core_primary_lease(FtCore *core, const FtEvent *event)
 {
     FtClaim claim = core->claim;
@@ -220,11 +187,10 @@ void ft_core_primary_lease(FtCore *core, const FtEvent *event)
     }
     switch (claim) {
     case FT_CLAIM_READ:
-        start_on_record(core);
+        ft_core_start_on_record(core);
         break;
     case FT_CLAIM_START:
-        ft_core_set_state(core, FT_STATE_CONNECTING, FT_REASON_WON, NULL);
-        ft_core_sync_connect(core);
+        ft_core_fence_begin(core);
         break;
     case FT_CLAIM_PAIR:
         paired(core);

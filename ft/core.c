@@ -372,6 +372,9 @@ static void timer_event(FtCore *core, const FtEvent *event)
     case FT_TIMER_LEASE:
         ft_core_lease_timer(core);
         break;
+    case FT_TIMER_FENCE:
+        ft_core_fence_timer(core);
+        break;
     case FT_TIMER__MAX:
         g_assert_not_reached();
     }
@@ -402,6 +405,9 @@ static void dispatch(FtCore *core, const FtEvent *event)
         break;
     case FT_EVENT_LEASE:
         ft_core_lease_event(core, event);
+        break;
+    case FT_EVENT_FENCED:
+        ft_core_fence_event(core, event);
         break;
     case FT_EVENT_FAIL:
         stop_here(core, FT_REASON_LOCAL_FAILURE, event->text);
@@ -469,44 +475,4 @@ void ft_core_status(const FtCore *core, FtCoreStatus *status)
                                     : 0,
         .suspect_ms = watching(core) ? bound_ms(core) : 0,
     };
-}
-
-gboolean ft_core_can(const FtCore *core, FtEventType command,
-                     const char **why)
-{
-    FtState s = core->state;
-
-    if (s == FT_STATE_HALTED || s == FT_STATE_ENDED) {
-        *why = "this side has stopped already";
-        return FALSE;
-    }
-    if (command == FT_EVENT_CMD_FAILOVER && s != FT_STATE_PROTECTED) {
-        *why = "the VM is not protected now, so nobody can take over; "
-               "query-ft shows the state and its reason";
-        return FALSE;
-    }
-    if (command == FT_EVENT_CMD_STOP && !is_primary(core)) {
-        *why = "this is the backup: stop the protection on the primary";
-        return FALSE;
-    }
-    if (command == FT_EVENT_CMD_PROTECT && s != FT_STATE_ALONE) {
-        *why = s == FT_STATE_PROTECTED
-               ? "the VM is protected already"
-               : is_primary(core) && !core->guest_started
-               ? "the guest has not begun: start the backup that this primary "
-                 "waits for, or give ft-stop first"
-               : "only a VM that runs alone can be protected; query-ft shows "
-                 "the state and its reason";
-        return FALSE;
-    }
-    if (command == FT_EVENT_CMD_STOP && s != FT_STATE_PROTECTED &&
-        s != FT_STATE_CONNECTING && s != FT_STATE_HANDSHAKE &&
-        s != FT_STATE_SYNCING) {
-        *why = s == FT_STATE_ALONE
-               ? "the VM runs alone already, unprotected"
-               : "a change is under way; try again when query-ft shows "
-                 "\"protected\" or \"connecting\"";
-        return FALSE;
-    }
-    return TRUE;
 }

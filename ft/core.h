@@ -35,6 +35,7 @@ typedef enum FtState {
                              waits for PAIRED */
     FT_STATE_PROTECTED,   /* paired; P executes and holds, B replays */
     FT_STATE_CLAIMING,    /* suspects the peer; a claim is under way */
+    FT_STATE_FENCING,     /* won; nobody else may write a shared disk first */
     FT_STATE_DRAINING,    /* B: won; executes what it received */
     FT_STATE_ALONE,       /* live and unprotected */
     FT_STATE_ENDING,      /* the VM ends (or P unpairs); the log's end is under
@@ -54,6 +55,7 @@ typedef enum FtReason {
     FT_REASON_LEASE_OTHER_VM,       /* the record is another VM's */
     FT_REASON_LEASE_LOST,           /* somebody else won; nothing may leave */
     FT_REASON_LEASE_UNREACHABLE,    /* waiting for storage */
+    FT_REASON_FENCE_WAITS,          /* so is the fence of a shared disk */
     FT_REASON_PEER_CONNECTED,
     FT_REASON_PEER_CLOSED,          /* the channel closed without an END */
     FT_REASON_PEER_SILENT,
@@ -82,6 +84,7 @@ typedef enum FtTimer {
     FT_TIMER_HANDSHAKE,   /* bound of a handshake */
     FT_TIMER_LEASE,       /* ask the lease again */
     FT_TIMER_PROTECT,     /* bound of protecting a running VM */
+    FT_TIMER_FENCE,       /* a fence that takes this long is shown */
     FT_TIMER__MAX
 } FtTimer;
 
@@ -99,6 +102,10 @@ typedef enum FtEventType {
     FT_EVENT_TIMER,       /* timer */
     FT_EVENT_LEASE,       /* answer to LEASE_STEP or LEASE_READ: result, record, text.
                              LEASE_READ answers WON when the record was read */
+    FT_EVENT_FENCED,      /* to FT_ACTION_FENCE.  result WON: no other machine's
+                             write lands on a shared disk any more; UNKNOWN: it
+                             takes longer, text: why, and another answer comes;
+                             LOST: the disk says that a later one has it */
     FT_EVENT_APPENDED,    /* P: the log ends at position, a whole transaction */
     FT_EVENT_EXECUTED,    /* B: executed up to position; icount.  Before each
                              timer at least */
@@ -146,6 +153,10 @@ typedef enum FtActionType {
     FT_ACTION_TIMER,       /* arm timer for delay_ms (0: disarm) */
     FT_ACTION_LEASE_STEP,  /* from_record -> to_record; one event answers */
     FT_ACTION_LEASE_READ,  /* one event answers */
+    FT_ACTION_FENCE,       /* to_record was won, and this machine has not run
+                              the guest live in that generation: shut the
+                              others out of the shared disks.  FT_EVENT_FENCED
+                              answers, however long it takes */
     FT_ACTION_LOG_BEGIN,   /* both: a session's log starts at 0.  P: the guest
                               has not started; outputs are held from here */
     FT_ACTION_HOLD,        /* P: outputs beyond position wait from now on for

@@ -269,6 +269,9 @@ static void carry_out(const FtAction *action)
     case FT_ACTION_LEASE_READ:
         ft_claim_thread_ask(action);
         break;
+    case FT_ACTION_FENCE:
+        ft_driver_post(FT_EVENT_FENCED, 0, NULL);
+        break;
     case FT_ACTION_STORE:
         ft_log_append(&ft_driver_log, action->data, action->size);
         break;

@@ -143,11 +143,13 @@ static void append_silence(GString *buf, const FtInfo *i)
     }
     if (t) {
         g_string_append_printf(buf, "last takeover (%s, generation %" PRIu64
-                               "): detection %.1f ms, lease %.1f ms, drain "
-                               "%.1f ms, switch %.1f ms, announcement %.1f "
-                               "ms\n", t->cause, t->generation,
+                               "): detection %.1f ms, lease %.1f ms, fence "
+                               "%.1f ms, drain %.1f ms, switch %.1f ms, "
+                               "announcement %.1f ms\n",
+                               t->cause, t->generation,
                                t->detection_us / 1e3, t->lease_us / 1e3,
-                               t->drain_us / 1e3, t->switch_us / 1e3,
+                               t->fence_us / 1e3, t->drain_us / 1e3,
+                               t->switch_us / 1e3,
                                t->announcement_us / 1e3);
     }
 }

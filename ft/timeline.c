@@ -64,11 +64,16 @@ void ft_timeline_state(const FtAction *action, uint64_t generation)
     case FT_STATE_CLAIMING:
         begin_locked(action->reason, now_us);
         break;
+    case FT_STATE_FENCING:
+        mark_locked(FT_TIMELINE_WON, now_us);
+        break;
     case FT_STATE_DRAINING:
         mark_locked(FT_TIMELINE_WON, now_us);
+        mark_locked(FT_TIMELINE_FENCED, now_us);
         break;
     case FT_STATE_ALONE:
         mark_locked(FT_TIMELINE_WON, now_us);
+        mark_locked(FT_TIMELINE_FENCED, now_us);
         mark_locked(FT_TIMELINE_EXECUTED, now_us);
         mark_locked(FT_TIMELINE_LIVE, now_us);
         if (action->old_state != FT_STATE_DRAINING) {
@@ -110,6 +115,7 @@ FtTakeover *ft_timeline_query(void)
         line.at_us[FT_TIMELINE_HEARD];
     info->detection_us = took_us(&line, FT_TIMELINE_SUSPECTED);
     info->lease_us = took_us(&line, FT_TIMELINE_WON);
+    info->fence_us = took_us(&line, FT_TIMELINE_FENCED);
     info->drain_us = took_us(&line, FT_TIMELINE_EXECUTED);
     info->switch_us = took_us(&line, FT_TIMELINE_LIVE);
     info->announcement_us = took_us(&line, FT_TIMELINE_ANNOUNCED);

@@ -1,8 +1,8 @@
 /*
  * The time line of the last takeover, or of the last loss of a backup.
  *
- *   heard .. suspected .. won .. executed .. live .. announced
- *     detection     lease   drain     switch  announcement
+ *   heard .. suspected .. won .. fenced .. executed .. live .. announced
+ *     detection     lease   fence     drain     switch  announcement
  *
  * Purpose: what a client's blackout is made of, for query-ft.  A primary that
  *   goes on alone has nothing to execute and nothing to announce.
@@ -22,6 +22,7 @@ typedef enum FtTimelineMark {
     FT_TIMELINE_HEARD,          /* the last sign of the peer */
     FT_TIMELINE_SUSPECTED,      /* the lease is asked */
     FT_TIMELINE_WON,
+    FT_TIMELINE_FENCED,         /* nobody else writes a shared disk */
     FT_TIMELINE_EXECUTED,       /* all that was received */
     FT_TIMELINE_LIVE,           /* outputs may leave */
     FT_TIMELINE_ANNOUNCED,      /* the first announcement has left */

@@ -256,8 +256,10 @@ class Cycle:
         moment = (line['heard-us'] / 1e6 - time.time() + time.monotonic()
                   - killed)
         phases = []
-        for name in ('detection', 'lease', 'drain', 'switch',
+        for name in ('detection', 'lease', 'fence', 'drain', 'switch',
                      'announcement'):
+            if name == 'fence' and not line['fence-us']:
+                continue        # each side has disks of its own
             moment += line[f'{name}-us'] / 1e6
             phases.append((name, moment))
         # An answer that was on its way at the kill is not the survivor's.

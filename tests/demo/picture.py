@@ -16,6 +16,7 @@ SHADE = '#fbe9ea'
 STEPS = {
     'detection': ('until the backup suspects', GREY),
     'lease': ('the lease', VIOLET),
+    'fence': ('shutting the primary out of the disk', GREY),
     'drain': ('executing the rest of the log', ORANGE),
     'switch': ('going live', RED),
     'announcement': ('announcing the MAC', GREEN),

@@ -33,7 +33,7 @@ typedef struct Driver {
     guint64 appended;
     guint64 acknowledged;       /* P: by frames that the core has seen */
     guint64 stored, committed;
-    gboolean committed_all, log_begun, draining, stopped, halted;
+    gboolean committed_all, log_begun, fencing, draining, stopped, halted;
 } Driver;
 
 static gboolean is_primary(const Driver *d)
@@ -124,6 +124,10 @@ static void carry_out(Driver *d, const FtAction *action)
         d->from = action->from_record;
         d->to = action->to_record;
         MUST(d->lease_reads || d->to.nonce);
+        break;
+    case FT_ACTION_FENCE:
+        MUST(d->won_any && !d->fencing);
+        d->fencing = TRUE;
         break;
     case FT_ACTION_LOG_BEGIN:
         d->log_begun = TRUE;
@@ -287,7 +291,7 @@ static void good_paired_step(Driver *d)
 {
     FtLeaseRecord record = {
         .generation = d->core->session_generation ?: 1, .nonce = 1,
-        .disks = FT_LEASE_DISKS_OWN, .owner = "peer", .partner = "us",
+        .disks = d->config.disks, .owner = "peer", .partner = "us",
     };
     guint8 sector[FT_LEASE_RECORD_SIZE];
     FtFrame frame = {
@@ -362,7 +366,7 @@ static gboolean storage_record(Driver *d, Input *in, FtLeaseRecord *record)
     }
     *record = (FtLeaseRecord) {
         .generation = input_byte(in), .nonce = 1 + input_byte(in),
-        .disks = FT_LEASE_DISKS_OWN,
+        .disks = d->config.disks,
     };
     if (!(kind & 2)) {
         memcpy(record->vm_uuid, d->config.vm_uuid, sizeof(record->vm_uuid));
@@ -526,7 +530,10 @@ static void step(Driver *d, Input *in)
         }
         break;
     case 13:
-        if (d->draining) {
+        if (d->fencing) {
+            d->fencing = FALSE;
+            feed_type(d, FT_EVENT_FENCED, 0);
+        } else if (d->draining) {
             d->draining = FALSE;
             feed_type(d, FT_EVENT_DRAINED, 0);
         }
@@ -554,7 +561,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .config = {
             .role = kind & 1 ? FT_ROLE_PRIMARY : FT_ROLE_BACKUP,
             .new_vm = kind & 2, .node = "us", .vm_uuid = { 1, 2, 3 },
-            .disks = FT_LEASE_DISKS_OWN, .identity = "cpu=x\nram=16\n",
+            .disks = kind & 8 ? FT_LEASE_DISKS_SHARED : FT_LEASE_DISKS_OWN,
+            .identity = "cpu=x\nram=16\n",
             .seed = kind,
         },
     };

@@ -338,6 +338,7 @@ void sim_check_end(Sim *sim)
                                   (node->state == FT_STATE_PAIRING &&
                                    node->role == FT_ROLE_BACKUP));
         if (node->alive && (node->state == FT_STATE_CLAIMING ||
+                            node->state == FT_STATE_FENCING ||
                             node->state == FT_STATE_DRAINING ||
                             node->state == FT_STATE_ENDING)) {
             sim_violate(sim, 7, "%s is still %s", node->name,

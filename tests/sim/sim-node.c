@@ -288,6 +288,9 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
         node->draining = TRUE;
         node->drain_to = node->committed;
         break;
+    case FT_ACTION_FENCE:
+        sim_fence_ask(sim, node);
+        break;
     case FT_ACTION_LOG_TRIM:
     case FT_ACTION_ANNOUNCE:
     case FT_ACTION_SINK_EMPTY:
@@ -390,6 +393,9 @@ void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
     case SIM_LEASE_ANSWER:
         lease_answer(sim, node, event->data);
         break;
+    case SIM_FENCE:
+        sim_fence_arrives(sim, node);
+        break;
     case SIM_EXECUTE:
         sim_machine_execute(sim, node);
         break;
@@ -418,8 +424,9 @@ static void node_make(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
                       const char *identity)
 {
     FtCoreConfig config = {
-        .role = role, .new_vm = new_vm, .disks = FT_LEASE_DISKS_OWN,
-        .identity = identity, .seed = sim->seed * 1000 + sim->numbers,
+        .role = role, .new_vm = new_vm, .identity = identity,
+        .disks = sim->shared ? FT_LEASE_DISKS_SHARED : FT_LEASE_DISKS_OWN,
+        .seed = sim->seed * 1000 + sim->numbers,
     };
 
     sim_node_clear(node);

@@ -306,6 +306,8 @@ static void faults_plan(Sim *sim)
     sim->lease_delay_us = delays[sim_between(sim, 0, 2)] * 3;
     sim->lease_unknown_percent = sim_chance(sim, 60)
                                  ? sim_between(sim, 1, 50) : 0;
+    sim->fence_delay_us = sim_chance(sim, 30) ? 1500 * SIM_MS
+                                              : sim->lease_delay_us;
     while (faults) {
         SimFault what = sim_between(sim, 0, FAULT__MAX - 1);
 
@@ -404,6 +406,7 @@ Sim *sim_run(guint64 seed, SimMutation mutation, gboolean verbose)
     gint64 settled_at = -1;
 
     sim->operator = sim_chance(sim, 50);
+    sim->shared = sim_chance(sim, 50);
     sim->hasty = sim_chance(sim, 20) ? sim_between(sim, 2, 20) : 0;
     faults_plan(sim);
     sim_node_start(sim, &sim->nodes[0], FT_ROLE_PRIMARY, TRUE, SIM_IDENTITY);

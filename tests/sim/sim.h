@@ -11,6 +11,7 @@
  * sim-machine.c the toy machine that it drives
  * sim-state.c   a running machine's state goes to a new backup
  * sim-net.c     channels and datagrams
+ * sim-disk.c    a shared disk
  * sim-lease.c   storage
  * sim-check.c   the invariants
  * sim-mutate.c  ways to break the protocol, one or more an invariant
@@ -82,6 +83,7 @@ typedef enum SimWhat {
     SIM_DATAGRAM,               /* data */
     SIM_LEASE_ARRIVE,           /* data: SimRequest; not a node's */
     SIM_LEASE_ANSWER,           /* data: SimRequest */
+    SIM_FENCE,
     SIM_EXECUTE,
     SIM_EMIT,                   /* a: position, as released */
     SIM_HELD,                   /* a: position */
@@ -194,6 +196,9 @@ typedef struct Sim {
     gint64 lease_away_until;
     guint lease_unknown_percent;
     guint lease_delay_us;
+    guint fence_delay_us;
+
+    gboolean shared;            /* both have one disk */
 
     GHashTable *live;           /* generation -> node and life that were live */
     gboolean operator;          /* whoever runs alone gets a new backup */
@@ -270,6 +275,10 @@ guint64 sim_machine_left(const SimNode *node);
 void sim_state_operator(Sim *sim);
 void sim_state_loaded(Sim *sim, SimNode *node, gconstpointer data);
 void sim_state_lost(Sim *sim, SimNode *node);
+
+/* sim-disk.c */
+void sim_fence_ask(Sim *sim, SimNode *node);
+void sim_fence_arrives(Sim *sim, SimNode *node);
 
 /* sim-lease.c */
 void sim_lease_ask(Sim *sim, SimNode *node, const FtAction *action);

@@ -61,6 +61,11 @@ static void action_word(Fix *f, const FtAction *a)
     case FT_ACTION_LEASE_READ:
         g_string_append(f->line, "read ");
         break;
+    case FT_ACTION_FENCE:
+        g_string_append_printf(f->line, "fence:%d,%s ",
+                               (int)a->to_record.generation,
+                               a->to_record.owner);
+        break;
     case FT_ACTION_LOG_BEGIN:
         g_string_append(f->line, "begin ");
         break;
@@ -180,15 +185,20 @@ void feed_timer(Fix *f, FtTimer timer, const char *expected)
     FEED(f, expected, .type = FT_EVENT_TIMER, .timer = timer);
 }
 
-Fix fix_make(FtRole role, gboolean new_vm)
+Fix fix_make_disks(FtRole role, gboolean new_vm, FtLeaseDisks disks)
 {
     FtCoreConfig config = {
-        .role = role, .new_vm = new_vm, .disks = FT_LEASE_DISKS_OWN,
+        .role = role, .new_vm = new_vm, .disks = disks,
         .identity = "machine.ram=256M\nmachine.type=pc\n", .seed = 1,
     };
 
     g_strlcpy(config.node, role == FT_ROLE_PRIMARY ? "p" : "b", FT_NODE_MAX);
     return (Fix) { .core = ft_core_new(&config), .line = g_string_new(NULL) };
+}
+
+Fix fix_make(FtRole role, gboolean new_vm)
+{
+    return fix_make_disks(role, new_vm, FT_LEASE_DISKS_OWN);
 }
 
 void fix_free(Fix *f)

@@ -45,6 +45,7 @@ void feed_read(Fix *f, guint64 generation, const char *owner,
                const char *partner, const char *expected);
 void feed_timer(Fix *f, FtTimer timer, const char *expected);
 Fix fix_make(FtRole role, gboolean new_vm);
+Fix fix_make_disks(FtRole role, gboolean new_vm, FtLeaseDisks disks);
 void fix_free(Fix *f);
 void feed_hello(Fix *f, const char *payload, const char *expected);
 Fix primary_connected(void);

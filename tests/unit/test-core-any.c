@@ -10,7 +10,7 @@ enum { RUNS = 10000, EVENTS = 300, STATE_ID = 7 };
 
 typedef struct Any {
     FtCore *core;
-    gboolean lease_asked, read;
+    gboolean lease_asked, read, fence_asked;
     FtLeaseRecord to;
     guint64 session, appended;
     gboolean guest, ended;
@@ -31,10 +31,15 @@ static void act(Any *any, const FtAction *action)
         any->read = action->type == FT_ACTION_LEASE_READ;
         any->to = action->to_record;
         break;
+    case FT_ACTION_FENCE:
+        g_assert_false(any->fence_asked || any->lease_asked);
+        any->fence_asked = TRUE;
+        break;
     case FT_ACTION_LOG_BEGIN:
         any->appended = 0;
         break;
     case FT_ACTION_START_GUEST:
+        g_assert_false(any->fence_asked);
         any->guest = TRUE;
         break;
     case FT_ACTION_SEND:
@@ -42,7 +47,7 @@ static void act(Any *any, const FtAction *action)
         g_assert_cmpuint(action->size, ==, action->frame.length);
         break;
     case FT_ACTION_RELEASE:
-        g_assert_false(any->ended);
+        g_assert_false(any->ended || any->fence_asked);
         break;
     case FT_ACTION_HALT:
     case FT_ACTION_EXIT:
@@ -62,6 +67,17 @@ static void feed_any(Any *any, const FtEvent *event)
     for (guint i = 0; i < count; i++) {
         act(any, &actions[i]);
     }
+}
+
+static void fence_any(Any *any)
+{
+    FtEvent event = { .type = FT_EVENT_FENCED,
+                      .result = chance(70) ? FT_LEASE_WON
+                                : chance(90) ? FT_LEASE_UNKNOWN
+                                             : FT_LEASE_LOST };
+
+    any->fence_asked &= event.result == FT_LEASE_UNKNOWN;
+    feed_any(any, &event);
 }
 
 static FtLeaseRecord record_any(Any *any)
@@ -175,6 +191,9 @@ static void event_any(Any *any)
     case FT_EVENT_FRAME:
         frame_any(any);
         return;
+    case FT_EVENT_FENCED:
+        fence_any(any);                 /* asked for or not */
+        return;
     case FT_EVENT_LEASE:
         if (any->lease_asked) {
             lease_any(any);
@@ -223,7 +242,9 @@ static void test_any(void)
 
     for (guint run = 0; run < RUNS; run++) {
         FtRole role = run % 2 ? FT_ROLE_PRIMARY : FT_ROLE_BACKUP;
-        Fix f = fix_make(role, chance(60));
+        Fix f = fix_make_disks(role, chance(60),
+                               chance(50) ? FT_LEASE_DISKS_OWN
+                                          : FT_LEASE_DISKS_SHARED);
         Any any = { .core = f.core };
 
         feed_any(&any, &(FtEvent) {
