@@ -93,6 +93,12 @@ static bool is_on_list(const char *name, const char *const *list, int n)
     return false;
 }
 
+bool ft_control_changes_guest(const char *command)
+{
+    return control.active && !control.backup &&
+        is_on_list(command, primary_only, ARRAY_SIZE(primary_only));
+}
+
 static void disable_unless_harmless(const QmpCommand *cmd, void *opaque)
 {
     if (!is_on_list(cmd->name, harmless, ARRAY_SIZE(harmless))) {

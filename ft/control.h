@@ -25,6 +25,8 @@ void ft_control_begin_at_state(bool paused);
 void ft_control_live(void);
 /* Commands that only an unprotected machine takes. */
 void ft_control_set_alone(bool alone);
+/* Does this command of a primary change what the guest does? */
+bool ft_control_changes_guest(const char *command);
 /* The process may end now: with the status asked for, or success. */
 void ft_control_allow_exit(void);
 /* Nothing may leave any more: end with status.  *why is for people. */

@@ -12,6 +12,8 @@
 
 typedef struct Chardev Chardev;
 typedef struct Monitor Monitor;
+typedef struct QDict QDict;
+typedef struct QObject QObject;
 typedef struct QEMUTimer QEMUTimer;
 struct QemuOpts;
 struct QEMUFile;
@@ -40,6 +42,8 @@ void ft_host_link(const char *name, bool up);
 void ft_net_hook_e1000_loaded(QEMUTimer *timer);
 /* True: an HMP command was refused, with a message on the monitor. */
 bool ft_control_hmp_refused(Monitor *mon, const struct HMPCommand *cmd);
+/* True: the answer to request is taken; it leaves when it may. */
+bool ft_reply_hold(Monitor *monitor, QObject *request, QDict *text);
 
 /* A section of the devices' state begins; true: it is not wanted. */
 bool ft_digest_section(struct QEMUFile *f, const char *name,

@@ -30,6 +30,11 @@ void ft_char_input_arrived(Chardev *chr)
 {
 }
 
+bool ft_reply_hold(Monitor *monitor, QObject *request, QDict *text)
+{
+    return false;
+}
+
 void ft_disk_drain(void)
 {
 }

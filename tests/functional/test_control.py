@@ -131,6 +131,52 @@ class Pause(unittest.TestCase):
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
 
 
+class Answer(unittest.TestCase):
+    """QMP's answer promises something: it waits for the backup (M5)."""
+
+    def test_answer_waits_for_the_acknowledgement(self):
+        with RomPair('counter', relay=True) as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            qmp = pair.primary.qmp
+            for command, state in (('stop', 'paused'), ('cont', 'running')):
+                pair.relay.tcp.stall('to-client')
+                number = qmp.send(command)
+                wait_run_state(pair.primary, state)
+                # Other commands are answered meanwhile.
+                self.assertEqual(pair.primary.query()['state'], 'protected')
+                self.assertFalse(qmp.answered(number), command)
+                pair.relay.tcp.restore()
+                self.assertEqual(qmp.answer(number, command), {})
+            self.assertEqual(pair.primary.query()['state'], 'protected')
+
+    def test_answer_leaves_when_alone(self):
+        with RomPair('counter', relay=True) as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.relay.tcp.stall('to-client')
+            number = pair.primary.qmp.send('system_reset')
+            pair.primary.qmp.wait_event('RESET')
+            self.assertFalse(pair.primary.qmp.answered(number))
+            pair.backup.process.kill()
+            self.assertEqual(pair.primary.qmp.answer(number, 'reset'), {})
+            pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+
+    def test_what_was_answered_outlives_the_primary(self):
+        """Killed at once after the answer: the survivor keeps to it."""
+        for command, state in (('stop', 'paused'), ('cont', 'running')):
+            with self.subTest(command), RomPair('counter') as pair:
+                pair.protect()
+                rom.wait_count(pair.primary, 50)
+                if command == 'cont':
+                    pair.primary.qmp.command('stop')
+                    wait_run_state(pair.backup, 'paused')
+                pair.primary.qmp.command(command)
+                pair.primary.process.kill()
+                pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+                self.assertEqual(run_state(pair.backup), state)
+
+
 class Reset(unittest.TestCase):
     def test_reset_by_qmp_reaches_both(self):
         for guest in ('counter', 'counter-halt'):

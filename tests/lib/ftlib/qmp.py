@@ -46,6 +46,7 @@ class Qmp:
         self._sock = _connect(path, timeout)
         self._buffer = b''
         self._id = 0
+        self._answers = {}          # to commands that nobody waited for yet
         self.events = []            # all that came, oldest first
         self._taken = 0             # events that wait_event has gone past
         greeting = self._receive(time.monotonic() + timeout, 'the greeting')
@@ -79,16 +80,20 @@ class Qmp:
             message['t'] = (stamp['seconds'] + stamp['microseconds'] / 1e6
                             - time.time() + time.monotonic())
             self.events.append(message)
+        elif 'id' in message:
+            self._answers[message['id']] = message
         return message
 
-    def command(self, name, /, timeout=30, **arguments):
-        """Runs a command; '_' in argument names means '-'."""
+    def send(self, name, /, timeout=30, **arguments):
+        """Sends a command, and returns the number to wait for its answer by.
+
+        '_' in argument names means '-'.
+        """
         self._id += 1
         request = {'execute': name, 'id': self._id}
         if arguments:
             request['arguments'] = {key.replace('_', '-'): value
                                     for key, value in arguments.items()}
-        end = time.monotonic() + timeout
         self._sock.settimeout(timeout)
         try:
             self._sock.sendall(json.dumps(request).encode() + b'\n')
@@ -96,13 +101,27 @@ class Qmp:
             raise FtTimeout(f'QMP: {name} could not be sent') from error
         except OSError as error:
             raise QmpClosed(f'QMP: {name}: {error}') from error
-        while True:
-            message = self._receive(end, f'the answer to {name}')
-            if message.get('id') != self._id:
-                continue
-            if 'error' in message:
-                raise QmpError(f'{name}: {message["error"]["desc"]}')
-            return message['return']
+        return self._id
+
+    def answered(self, number):
+        """Has the answer to this command arrived?"""
+        self.poll_events()
+        return number in self._answers
+
+    def answer(self, number, name, timeout=30):
+        """What send()'s command returned."""
+        end = time.monotonic() + timeout
+        while number not in self._answers:
+            self._receive(end, f'the answer to {name}')
+        message = self._answers.pop(number)
+        if 'error' in message:
+            raise QmpError(f'{name}: {message["error"]["desc"]}')
+        return message['return']
+
+    def command(self, name, /, timeout=30, **arguments):
+        """Runs a command; '_' in argument names means '-'."""
+        return self.answer(self.send(name, timeout, **arguments), name,
+                           timeout)
 
     def hmp(self, line, timeout=30):
         return self.command('human-monitor-command', timeout,
