@@ -49,9 +49,10 @@ class Qmp:
         self._answers = {}          # to commands that nobody waited for yet
         self.events = []            # all that came, oldest first
         self._taken = 0             # events that wait_event has gone past
-        greeting = self._receive(time.monotonic() + timeout, 'the greeting')
-        if 'QMP' not in greeting:
-            raise FtError(f'no QMP greeting on {path}: {greeting}')
+        end = time.monotonic() + timeout
+        # An event can come between the connection and the greeting.
+        while 'QMP' not in self._receive(end, f'the greeting on {path}'):
+            pass
         self.command('qmp_capabilities', timeout=timeout)
 
     def close(self):
