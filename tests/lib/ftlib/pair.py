@@ -158,6 +158,8 @@ class Pair:
         self.listen_host = self.peer_host = '127.0.0.1'
         self.incoming_port = None   # where the last such backup listens
         self.lease = os.path.join(self.directory, 'lease')
+        # What both are told; a test with a lease elsewhere sets its own.
+        self.lease_uri = f'dir:{self.lease}'
         self.switch = self.primary = self.backup = None
         self.machines = []
         self._append = append
@@ -205,14 +207,14 @@ class Pair:
     def start_backup(self, extra='', prefix=()):
         self.backup = self._start(
             'b', f'backup,listen={self.listen_host}:{self.listen_port},'
-            f'lease=dir:{self.lease},node=b{extra}{self._log_option(extra)}',
+            f'lease={self.lease_uri},node=b{extra}{self._log_option(extra)}',
             prefix)
         return self.backup
 
     def start_primary(self, extra=',new=on', prefix=()):
         self.primary = self._start(
             'a', f'primary,peer={self.peer_host}:{self.peer_port},'
-            f'lease=dir:{self.lease},node=a{extra}{self._log_option(extra)}',
+            f'lease={self.lease_uri},node=a{extra}{self._log_option(extra)}',
             prefix)
         return self.primary
 
@@ -221,7 +223,7 @@ class Pair:
         os.makedirs(os.path.join(self.directory, node), exist_ok=True)
         return self._start(
             node, f'backup,listen=127.0.0.1:{self.incoming_port},'
-            f'lease=dir:{self.lease},node={node}{self._log_option("")}',
+            f'lease={self.lease_uri},node={node}{self._log_option("")}',
             extra=('-incoming', uri))
 
     def start_replay_apart(self, log, disk, extra='', name='replay',

@@ -101,12 +101,12 @@ class RomPair(Pair):
         """As start_primary(), by another machine; new=on has to be said."""
         return self.start_machine(
             name, f'primary,peer=127.0.0.1:{self.peer_port},'
-            f'lease=dir:{self.lease},node={node or name}{extra}', words)
+            f'lease={self.lease_uri},node={node or name}{extra}', words)
 
     def start_other_backup(self, name, port, words=None, node=None):
         return self.start_machine(
             name, f'backup,listen=127.0.0.1:{port},'
-            f'lease=dir:{self.lease},node={node or name}', words)
+            f'lease={self.lease_uri},node={node or name}', words)
 
     def history(self):
         """What the world read on the serial line, both sides joined."""
