@@ -104,25 +104,44 @@ static int report_mutation(SimMutation mutation, const Sim *sim, gint64 ran)
     return 0;
 }
 
+/* Counted over a run's seeds, with what each is for people. */
+static const struct {
+    const guint64 *count;
+    const char *text;
+} counters[] = {
+    { &sim_coverage.events, "events" },
+    { &sim_coverage.takeovers, "takeovers" },
+    { &sim_coverage.alone, "times a survivor went on, takeovers included" },
+    { &sim_coverage.halts, "machines halted" },
+    { &sim_coverage.unknown, "unknown lease answers" },
+    { &sim_coverage.unknown_landed, "of these had landed" },
+    { &sim_coverage.protected_running, "running VMs protected" },
+    { &sim_coverage.silent, "silent peers suspected" },
+    { &sim_coverage.silent_soon, "of these by what was measured" },
+    { &sim_coverage.silent_hasty, "and by a clock that is too fast" },
+    { &sim_coverage.stops, "processes stopped amid their actions" },
+    { &sim_coverage.landed, "writes landed on a shared disk" },
+    { &sim_coverage.refused, "writes refused after a fence" },
+    { &sim_coverage.reissued, "writes issued again by who went live" },
+};
+
+/* One line each, for tests/sim/run to add up. */
 static int report(gint64 ran, double seconds)
 {
-    printf("%d seeds, %.1f s, no violation: %d events, %d takeovers, "
-           "%d went on alone, %d halts, %d unknown lease answers (%d had "
-           "landed)\n", (int)ran, seconds, (int)sim_coverage.events,
-           (int)sim_coverage.takeovers,
-           (int)(sim_coverage.alone - sim_coverage.takeovers),
-           (int)sim_coverage.halts, (int)sim_coverage.unknown,
-           (int)sim_coverage.unknown_landed);
-    printf("%d running VMs were protected; at most %u pairs in one run\n",
-           (int)sim_coverage.protected_running, sim_coverage.pairs_most);
-    printf("%d silent peers were suspected, %d of them by what was measured, "
-           "%d by a clock that is too fast\n", (int)sim_coverage.silent,
-           (int)sim_coverage.silent_soon, (int)sim_coverage.silent_hasty);
-    if (cover && (!sim_coverage.silent_soon || !sim_coverage.silent_hasty)) {
-        printf("never: a silent peer suspected so\n");
-        return 1;
+    guint missing = cover ? edges_missing() : 0;
+
+    printf("%" G_GINT64_FORMAT " seeds, %.1f s, no violation\n", ran,
+           seconds);
+    for (guint i = 0; i < G_N_ELEMENTS(counters); i++) {
+        printf("%12" G_GUINT64_FORMAT " %s\n", *counters[i].count,
+               counters[i].text);
+        if (cover && !*counters[i].count) {
+            printf("never: %s\n", counters[i].text);
+            missing++;
+        }
     }
-    return cover && edges_missing() ? 1 : 0;
+    printf("at most %u pairs in one run\n", sim_coverage.pairs_most);
+    return missing ? 1 : 0;
 }
 
 static int run_seeds(SimMutation mutation)
@@ -137,10 +156,11 @@ static int run_seeds(SimMutation mutation)
         if (sim->violated && mutation) {
             status = report_mutation(mutation, sim, n + 1);
         } else if (sim->violated) {
-            printf("seed %d: INVARIANT %u: %s\nwhat happened:\n", (int)seed,
-                   sim->violated, sim->violation);
+            printf("seed %" G_GUINT64_FORMAT ": INVARIANT %u: %s\n"
+                   "what happened:\n", seed, sim->violated, sim->violation);
             replay(seed, mutation);
-            printf("again: ft-sim --seed %d --verbose\n", (int)seed);
+            printf("again: ft-sim --seed %" G_GUINT64_FORMAT " --verbose\n",
+                   seed);
         } else {
             sim_free(sim);
             continue;
@@ -155,7 +175,7 @@ static int run_seeds(SimMutation mutation)
 int main(int argc, char **argv)
 {
     GOptionContext *context = g_option_context_new(
-        "- two cores, a lease and a bad network");
+        "- cores, a lease, a shared disk and a bad network");
     GError *error = NULL;
 
     for (int i = 1; i < argc; i++) {

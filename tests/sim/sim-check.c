@@ -1,6 +1,6 @@
 /*
- * The invariants (docs/protocol.md numbers them).  5 is about a shared disk,
- * which is not there yet.
+ * The invariants (docs/protocol.md numbers them), but for 5, which is the
+ * disk's (sim-disk.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -47,7 +47,7 @@ void sim_violate(Sim *sim, guint invariant, const char *fmt, ...)
     sim_say(sim, NULL, "INVARIANT %u: %s", invariant, sim->violation);
 }
 
-static guint64 generation_of(const SimNode *node)
+guint64 sim_generation_of(const SimNode *node)
 {
     FtCoreStatus status;
 
@@ -58,7 +58,7 @@ static guint64 generation_of(const SimNode *node)
 /* 1: whoever is live in a generation won it, and is the only one. */
 static void check_live(Sim *sim, SimNode *node)
 {
-    guint64 generation = generation_of(node);
+    guint64 generation = sim_generation_of(node);
     gpointer key = GSIZE_TO_POINTER(generation);
     gpointer me = GSIZE_TO_POINTER(sim_node_key(node));
     gpointer other = g_hash_table_lookup(sim->live, key);
@@ -212,28 +212,45 @@ static gboolean is_paired(const Sim *sim, const SimNode *node)
     return sim->lease.partner[0] && !strcmp(sim->lease.owner, node->name);
 }
 
+/* 1 and 2: an output or a write of this entry leaves the machine. */
+static void check_leaves(Sim *sim, const SimNode *node, guint entry)
+{
+    guint64 end = ((guint64)entry + 1) * SIM_ENTRY;
+
+    if (node->ungated && (sim->lease.generation != sim_generation_of(node) ||
+                          strcmp(sim->lease.owner, node->name))) {
+        sim_violate(sim, 1, "%s is not gated, and the lease is (%d, %s)",
+                    node->name, (int)sim->lease.generation, sim->lease.owner);
+    }
+    /*
+     * A write that was let out before outputs were held may wait for another
+     * of its block; the pair is made when the backup has it.
+     */
+    if (((!node->ungated && end > node->loose) || is_paired(sim, node)) &&
+        end > node->held) {
+        sim_violate(sim, 2, "%s lets out %u, and its partner holds %d",
+                    node->name, entry, (int)(node->held / SIM_ENTRY));
+    }
+}
+
+/* What the world saw of this entry; 0: nothing. */
+static guint64 *seen_at(SimBoot *boot, guint entry)
+{
+    if (boot->seen->len <= entry) {
+        g_array_set_size(boot->seen, entry + 1);
+    }
+    return &g_array_index(boot->seen, guint64, entry);
+}
+
 /* The output of this entry leaves the machine. */
 void sim_check_emit(Sim *sim, SimNode *node, guint entry)
 {
     SimBoot *boot = sim_boot_of(sim, node);
     guint64 state = g_array_index(node->chain, guint64, entry);
-    guint64 *seen;
+    guint64 *seen = seen_at(boot, entry);
 
-    if (node->ungated && (sim->lease.generation != generation_of(node) ||
-                          strcmp(sim->lease.owner, node->name))) {
-        sim_violate(sim, 1, "%s is not gated, and the lease is (%d, %s)",
-                    node->name, (int)sim->lease.generation, sim->lease.owner);
-    }
-    if ((!node->ungated || is_paired(sim, node)) &&
-        ((guint64)entry + 1) * SIM_ENTRY > node->held) {
-        sim_violate(sim, 2, "%s emits output %u, and its partner holds %d",
-                    node->name, entry, (int)(node->held / SIM_ENTRY));
-    }
-    if (boot->seen->len <= entry) {
-        g_array_set_size(boot->seen, entry + 1);
-    }
+    check_leaves(sim, node, entry);
     check_missing(sim, node, boot, entry);
-    seen = &g_array_index(boot->seen, guint64, entry);
     if (*seen && *seen != state) {
         sim_violate(sim, 4, "output %u of %s differs from what the world saw",
                     entry, node->name);
@@ -243,6 +260,25 @@ void sim_check_emit(Sim *sim, SimNode *node, guint entry)
         check_history(sim, node);
         boot->seen_last = entry;
     }
+}
+
+void sim_check_issue(Sim *sim, SimNode *node, guint entry)
+{
+    check_leaves(sim, node, entry);
+}
+
+/* 5: it is a write of the one history, and whoever goes live passed it. */
+void sim_check_landed(Sim *sim, gint number, guint entry, guint64 value)
+{
+    SimBoot *boot = g_ptr_array_index(sim->boots, number);
+    guint64 *seen = seen_at(boot, entry);
+
+    if (*seen && *seen != value) {
+        sim_violate(sim, 5, "write %u differs from what landed before",
+                    entry);
+    }
+    *seen = value;
+    boot->seen_last = MAX(boot->seen_last, (gint64)entry);
 }
 
 static gboolean named(const FtLeaseRecord *rec, const char *node)
@@ -343,6 +379,10 @@ void sim_check_end(Sim *sim)
                             node->state == FT_STATE_ENDING)) {
             sim_violate(sim, 7, "%s is still %s", node->name,
                         ft_core_state_name(node->state));
+        }
+        if (node->alive && node->guest && !node->off &&
+            node->role == FT_ROLE_PRIMARY) {
+            sim_disk_check_end(sim, node);
         }
     }
     for (guint i = 0; i < sim->boots->len; i++) {

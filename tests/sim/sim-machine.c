@@ -25,16 +25,72 @@ guint64 sim_machine_executed(const SimNode *node)
     return (guint64)node->chain->len * SIM_ENTRY;
 }
 
-static void execute_entry(SimNode *node, const guint8 *entry)
+/* input[0] of an entry that says that the write of entry input[1] is done. */
+#define COMPLETION (G_GUINT64_CONSTANT(1) << 63)
+
+static void execute_entry(Sim *sim, SimNode *node, const guint8 *entry)
 {
     guint64 before = 0, input[2];
+    gboolean completion;
 
     memcpy(input, entry, SIM_ENTRY);
+    completion = sim->shared && (input[0] & COMPLETION);
     if (node->chain->len) {
         before = g_array_index(node->chain, guint64, node->chain->len - 1);
     }
     before = mix(mix(before, input[0]), input[1]);
     g_array_append_val(node->chain, before);
+    if (completion) {
+        sim_disk_complete(sim, node, input[1]);
+    } else if (sim->shared && sim_is_write(before)) {
+        sim_disk_submit(sim, node, node->chain->len - 1, before);
+    }
+}
+
+static gboolean is_stalled(const SimNode *node)
+{
+    return !node->ungated &&
+           node->base + node->log->len >= node->released + SIM_BUFFER;
+}
+
+static void log_entry(Sim *sim, SimNode *node, guint64 a, guint64 b)
+{
+    guint64 input[2] = { a, b };
+
+    g_byte_array_append(node->log, (guint8 *)input, SIM_ENTRY);
+    execute_entry(sim, node, (guint8 *)input);
+}
+
+static void end_transaction(Sim *sim, SimNode *node)
+{
+    g_hash_table_add(sim_boot_of(sim, node)->ends,
+                     GSIZE_TO_POINTER(sim_machine_executed(node)));
+    sim_node_event(sim, node, &(FtEvent) {
+        .type = FT_EVENT_APPENDED, .position = node->log->len });
+    if (!node->alive) {
+        return;
+    }
+    if (sim->mutation == SIM_MUTATION_WRITE_AT_APPEND) {
+        sim_disk_issue(sim, node, node->chain->len);
+    }
+    if (node->ungated || sim->mutation == SIM_MUTATION_RELEASE_AT_APPEND) {
+        sim_later(sim, 1, SIM_EMIT, node, node->ungated
+                  ? FT_POSITION_ALL : sim_machine_executed(node), 0, NULL);
+    }
+}
+
+gboolean sim_machine_completes(Sim *sim, SimNode *node, guint entry)
+{
+    if (!node->guest || node->off || is_stalled(node)) {
+        return FALSE;
+    }
+    log_entry(sim, node, COMPLETION, entry);
+    end_transaction(sim, node);
+    if (node->alive) {
+        /* What waited for it in the disk's order. */
+        sim_disk_issue(sim, node, node->emit_next);
+    }
+    return TRUE;
 }
 
 /* A transaction of a running machine: entries are made and executed. */
@@ -42,23 +98,16 @@ static void run_transaction(Sim *sim, SimNode *node)
 {
     guint entries = sim_between(sim, 1, 4);
 
-    if (!node->ungated &&
-        node->base + node->log->len >= node->released + SIM_BUFFER) {
-        return;                         /* its log buffer is full: stalled */
+    if (is_stalled(node)) {
+        return;                         /* its log buffer is full */
     }
+    sim_disk_check(sim, node, sim_between(sim, 0, SIM_BLOCKS - 1));
     while (entries--) {
-        guint64 input[2] = { g_rand_int(sim->rand), g_rand_int(sim->rand) };
+        guint64 a = g_rand_int(sim->rand);
 
-        g_byte_array_append(node->log, (guint8 *)input, SIM_ENTRY);
-        execute_entry(node, (guint8 *)input);
+        log_entry(sim, node, a, g_rand_int(sim->rand));
     }
-    g_hash_table_add(sim_boot_of(sim, node)->ends,
-                     GSIZE_TO_POINTER(sim_machine_executed(node)));
-    sim_node_event(sim, node, &(FtEvent) {
-        .type = FT_EVENT_APPENDED, .position = node->log->len });
-    if (node->ungated && node->alive) {
-        sim_later(sim, 1, SIM_EMIT, node, FT_POSITION_ALL, 0, NULL);
-    }
+    end_transaction(sim, node);
 }
 
 static void drain_done(Sim *sim, SimNode *node)
@@ -90,7 +139,7 @@ static void replay_some(Sim *sim, SimNode *node)
             sim_chance(sim, 1)) {
             entry[0]++;
         }
-        execute_entry(node, entry);
+        execute_entry(sim, node, entry);
     }
     if (node->draining) {
         drain_done(sim, node);
@@ -121,6 +170,9 @@ void sim_machine_emit(Sim *sim, SimNode *node, guint64 position)
             sim_check_emit(sim, node, node->emit_next);
         }
         node->emit_next++;
+    }
+    if (node->guest) {
+        sim_disk_issue(sim, node, node->emit_next);
     }
 }
 

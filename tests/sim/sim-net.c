@@ -188,7 +188,8 @@ void sim_net_deliver(Sim *sim, SimNode *node, guint number)
     gboolean some = FALSE;
     SimPacket *packet;
 
-    while (node->alive && channel->open[side] && !pipe->cut && !pipe->dead &&
+    while (node->alive && node->paused_until <= sim->now &&
+           channel->open[side] && !pipe->cut && !pipe->dead &&
            (packet = g_queue_peek_head(&pipe->packets)) &&
            packet->at <= sim->now) {
         g_queue_pop_head(&pipe->packets);
@@ -197,7 +198,9 @@ void sim_net_deliver(Sim *sim, SimNode *node, guint number)
         g_free(packet);
         some = TRUE;
     }
-    if (some && node->alive) {
+    if (node->alive && node->paused_until > sim->now) {
+        sim_later(sim, 0, SIM_DELIVER, node, number, 0, NULL);
+    } else if (some && node->alive) {
         sim_node_event(sim, node, &(FtEvent) { .type = FT_EVENT_IDLE });
     }
 }

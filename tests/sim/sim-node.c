@@ -71,6 +71,7 @@ static void hold(Sim *sim, SimNode *node, guint64 position)
     }
     node->released = node->base + position;
     position = sim_machine_left(node);
+    node->loose = node->base + position;
     if (sim->mutation == SIM_MUTATION_PAIR_BEHIND) {
         position = 0;
     }
@@ -140,6 +141,7 @@ static void release(Sim *sim, SimNode *node, guint64 position)
             /* What the primary had not let out leaves now. */
             node->emit_next = sim->mutation == SIM_MUTATION_DROP_HELD
                               ? node->chain->len : node->left / SIM_ENTRY;
+            sim_disk_live(sim, node);
         }
     } else {
         g_assert(position >= node->released);
@@ -229,6 +231,13 @@ static void send_frame(Sim *sim, SimNode *node, const FtAction *action)
 {
     FtFrame frame = action->frame;
 
+    if (frame.type == FT_FRAME_ACK &&
+        sim->mutation == SIM_MUTATION_ACK_BEFORE_APPEND) {
+        FtCoreStatus status;
+
+        ft_core_status(node->core, &status);
+        frame.position = status.appended;
+    }
     if (frame.type == FT_FRAME_ACK && node->boot >= 0) {
         node->acknowledged = node->base + frame.position;
     } else if (frame.type == FT_FRAME_KEEPALIVE) {
@@ -302,6 +311,45 @@ static void act(Sim *sim, SimNode *node, const FtAction *action)
     }
 }
 
+/* The event that the rest follows from is over. */
+static void keep_rest(SimNode *node)
+{
+    for (guint i = 0; i < node->rest->len; i++) {
+        FtAction *action = &g_array_index(node->rest, FtAction, i);
+
+        action->data = g_memdup2(action->data, action->size);
+        g_ptr_array_add(node->rest_data, (gpointer)action->data);
+    }
+}
+
+static gboolean stopped_now(SimNode *node)
+{
+    return node->stop_in && --node->stop_in == 0;
+}
+
+/*
+ * Carries out what the core said, or a part of it: a process may be stopped
+ * anywhere.  Nothing else happens to it before it has done the rest.
+ */
+static void act_all(Sim *sim, SimNode *node, gboolean whole)
+{
+    while (node->rest->len && node->alive) {
+        FtAction action = g_array_index(node->rest, FtAction, 0);
+
+        if (!whole && stopped_now(node)) {
+            sim_say(sim, node, "is stopped amid its actions");
+            sim_coverage.stops++;
+            node->paused_until = sim->now +
+                                 sim_between(sim, 10, 3500) * SIM_MS;
+            keep_rest(node);
+            sim_later(sim, 0, SIM_RESUME, node, 0, 0, NULL);
+            return;
+        }
+        g_array_remove_index(node->rest, 0);
+        act(sim, node, &action);
+    }
+}
+
 /* 7: whoever hears nothing suspects, sooner or later. */
 static void count_silence(Sim *sim, SimNode *node)
 {
@@ -331,6 +379,9 @@ void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event)
     const FtAction *actions;
     guint count;
 
+    if (node->alive && node->rest->len) {
+        return;                         /* nobody can tell it anything now */
+    }
     if (event->type == FT_EVENT_IDLE || event->type == FT_EVENT_TIMER) {
         tell_executed(sim, node);
     }
@@ -345,13 +396,17 @@ void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event)
     }
     sim_coverage.events++;
     actions = ft_core_event(node->core, event, &count);
-    for (guint i = 0; i < count && node->alive; i++) {
-        act(sim, node, &actions[i]);
-    }
+    g_array_set_size(node->rest, 0);
+    g_array_append_vals(node->rest, actions, count);
+    act_all(sim, node, event->type == FT_EVENT_EXECUTED);
 }
 
 static void lease_answer(Sim *sim, SimNode *node, SimRequest *request)
 {
+    if (request->result == FT_LEASE_UNKNOWN && !request->read &&
+        sim->mutation == SIM_MUTATION_UNKNOWN_LOST) {
+        request->result = FT_LEASE_LOST;
+    }
     if (request->result == FT_LEASE_UNKNOWN && !request->read &&
         sim->mutation == SIM_MUTATION_GUESS_WON) {
         request->result = FT_LEASE_WON;
@@ -393,8 +448,13 @@ void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
     case SIM_LEASE_ANSWER:
         lease_answer(sim, node, event->data);
         break;
-    case SIM_FENCE:
-        sim_fence_arrives(sim, node);
+    case SIM_WRITE_SEND:
+    case SIM_WRITE_DONE:
+    case SIM_FENCED:
+        sim_disk_happens(sim, node, event);
+        break;
+    case SIM_RESUME:
+        act_all(sim, node, FALSE);
         break;
     case SIM_EXECUTE:
         sim_machine_execute(sim, node);
@@ -414,68 +474,11 @@ void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event)
     case SIM_STATE_LOST:
         sim_state_lost(sim, node);
         break;
+    case SIM_WRITE_ARRIVE:
+    case SIM_WRITE_LAND:
+    case SIM_FENCE_ARRIVE:
     case SIM_LEASE_ARRIVE:
     case SIM_FAULT:
         g_assert_not_reached();
     }
-}
-
-static void node_make(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
-                      const char *identity)
-{
-    FtCoreConfig config = {
-        .role = role, .new_vm = new_vm, .identity = identity,
-        .disks = sim->shared ? FT_LEASE_DISKS_SHARED : FT_LEASE_DISKS_OWN,
-        .seed = sim->seed * 1000 + sim->numbers,
-    };
-
-    sim_node_clear(node);
-    g_strlcpy(config.node, node->name, FT_NODE_MAX);
-    node->role = role;
-    node->core = ft_core_new(&config);
-    node->alive = TRUE;
-    node->life++;
-    node->paused_until = 0;
-    node->silent_ticks = node->suspect_ms = 0;
-    node->channel = node->boot = -1;
-    node->peer = node->target = -1;
-    node->state = FT_STATE_INIT;
-    node->chain = g_array_new(FALSE, FALSE, sizeof(guint64));
-    node->log = g_byte_array_new();
-    node->base = node->committed = node->released = node->left = 0;
-    node->acknowledged = node->partner = node->held = 0;
-    node->emit_next = 0;
-}
-
-void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
-                    const char *identity)
-{
-    node_make(sim, node, role, new_vm, identity);
-    node->loaded = TRUE;
-    sim_later(sim, 1, SIM_START, node, 0, 0, NULL);
-}
-
-void sim_node_load(Sim *sim, SimNode *node, const char *identity)
-{
-    node_make(sim, node, FT_ROLE_BACKUP, FALSE, identity);
-}
-
-void sim_node_kill(Sim *sim, SimNode *node)
-{
-    sim_net_close(sim, node, sim_between(sim, SIM_CLOSE_END,
-                                         SIM_CLOSE_SILENT));
-    node->alive = node->guest = FALSE;
-    node->life++;
-}
-
-void sim_node_clear(SimNode *node)
-{
-    if (node->core) {
-        ft_core_free(node->core);
-        g_array_free(node->chain, TRUE);
-        g_byte_array_free(node->log, TRUE);
-        node->core = NULL;
-    }
-    node->off = FALSE;
-    node->guest = node->ungated = node->draining = node->loaded = FALSE;
 }

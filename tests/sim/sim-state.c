@@ -15,13 +15,16 @@ typedef struct SimState {
     guint from_life;
     gint boot;
     guint entries;
-    guint64 chain[];
+    guint completed[SIM_BLOCKS];
+    guint pending;
+    guint64 chain[];            /* and then the pending writes */
 } SimState;
 
 static SimState *state_take(Sim *sim, const SimNode *node)
 {
     gsize size = node->chain->len * sizeof(guint64);
-    SimState *state = g_malloc0(sizeof(*state) + size);
+    gsize pending = node->pending->len * sizeof(SimRequestWrite);
+    SimState *state = g_malloc0(sizeof(*state) + size + pending);
 
     state->id = sim->numbers + 1;
     state->from = node->index;
@@ -29,10 +32,28 @@ static SimState *state_take(Sim *sim, const SimNode *node)
     state->boot = node->boot;
     state->entries = node->chain->len;
     memcpy(state->chain, node->chain->data, size);
+    memcpy(state->completed, node->completed, sizeof(state->completed));
+    state->pending = node->pending->len;
+    memcpy(state->chain + state->entries, node->pending->data, pending);
     if (sim->mutation == SIM_MUTATION_WRONG_STATE && state->entries) {
         state->chain[state->entries - 1]++;
     }
     return state;
+}
+
+/* The device's requests in flight are part of the state. */
+static void load_disk(Sim *sim, SimNode *node, const SimState *state)
+{
+    const SimRequestWrite *pending =
+        (const SimRequestWrite *)(state->chain + state->entries);
+
+    memcpy(node->completed, state->completed, sizeof(node->completed));
+    if (sim->mutation == SIM_MUTATION_FORGET_PENDING) {
+        return;
+    }
+    for (guint i = 0; i < state->pending; i++) {
+        sim_disk_submit(sim, node, pending[i].entry, pending[i].value);
+    }
 }
 
 static void start_backup(Sim *sim, SimNode *node, const SimState *state)
@@ -59,6 +80,7 @@ void sim_state_loaded(Sim *sim, SimNode *node, gconstpointer data)
         return;
     }
     g_array_append_vals(node->chain, state->chain, state->entries);
+    load_disk(sim, node, state);
     node->loaded = TRUE;
     if (!early) {
         start_backup(sim, node, state);

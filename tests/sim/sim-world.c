@@ -26,6 +26,7 @@ typedef enum SimFault {
     FAULT_END,
     FAULT_RETARGET,
     FAULT_RESTART,
+    FAULT_STOP_AMID,
     FAULT__MAX,
     FAULT_HEAL,
     FAULT_QUIET,
@@ -35,7 +36,7 @@ typedef enum SimFault {
 static const char *const fault_names[] = {
     "kill", "pause", "cut channel", "cut channel one way", "cut datagrams",
     "cut all", "reset", "lease away", "fail", "damage", "failover", "stop",
-    "end", "retarget", "restart", "", "heal", "quiet", "",
+    "end", "retarget", "restart", "stop amid", "", "heal", "quiet", "",
 };
 
 void sim_say(Sim *sim, const SimNode *node, const char *fmt, ...)
@@ -111,8 +112,9 @@ void sim_later(Sim *sim, gint64 delay, SimWhat what, const SimNode *node,
                guint64 a, guint64 b, gpointer data)
 {
     queue_put(sim, &(SimEvent) {
-        .at = sim->now + MAX(delay, 0), .number = ++sim->numbers,
-        .what = what, .node = node ? node->index : -1,
+        .at = sim->now + MAX(delay, 0), 
+        /* A stopped process first does what it was about to do. */
+        .number = what == SIM_RESUME ? 0 : ++sim->numbers, .what = what, .node = node ? node->index : -1,
         .life = node ? node->life : 0, .a = a, .b = b, .data = data });
 }
 
@@ -152,7 +154,8 @@ static void command(Sim *sim, SimNode *node, FtEventType type)
 {
     const char *why;
 
-    if (!node->alive || !ft_core_can(node->core, type, &why)) {
+    if (!node->alive || node->paused_until > sim->now ||
+        !ft_core_can(node->core, type, &why)) {
         return;
     }
     if (type == FT_EVENT_CMD_END) {
@@ -186,6 +189,7 @@ static void wake_all(Sim *sim)
     }
     g_array_free(waiting, TRUE);
     for (guint i = 0; i < SIM_NODES; i++) {
+        sim->nodes[i].stop_in = 0;
         sim->nodes[i].paused_until = MIN(sim->nodes[i].paused_until, sim->now);
     }
 }
@@ -227,7 +231,13 @@ static void fault_node(Sim *sim, SimFault fault, SimNode *node)
     case FAULT_PAUSE:
         node->paused_until = sim->now + sim_between(sim, 10, 3500) * SIM_MS;
         break;
+    case FAULT_STOP_AMID:
+        node->stop_in = sim_between(sim, 1, 60);
+        break;
     case FAULT_FAIL:
+        if (node->paused_until > sim->now) {
+            break;
+        }
         sim->fatal++;
         sim_node_event(sim, node, &(FtEvent) {
             .type = FT_EVENT_FAIL, .text = "the machine diverged" });
@@ -308,6 +318,9 @@ static void faults_plan(Sim *sim)
                                  ? sim_between(sim, 1, 50) : 0;
     sim->fence_delay_us = sim_chance(sim, 30) ? 1500 * SIM_MS
                                               : sim->lease_delay_us;
+    sim->disk_delay_us = delays[sim_between(sim, 0, 2)];
+    sim->disk_late_percent = sim_chance(sim, 60) ? sim_between(sim, 1, 30)
+                                                 : 0;
     while (faults) {
         SimFault what = sim_between(sim, 0, FAULT__MAX - 1);
 
@@ -351,6 +364,8 @@ static void happens(Sim *sim, SimEvent *event)
     if (!node) {
         if (event->what == SIM_FAULT) {
             fault(sim, event->a);
+        } else if (event->what != SIM_LEASE_ARRIVE) {
+            sim_disk_happens(sim, NULL, event);
         } else {
             sim_lease_arrives(sim, event->data);
         }
@@ -382,6 +397,9 @@ static Sim *sim_new(guint64 seed, SimMutation mutation, gboolean verbose)
     sim->boots = g_ptr_array_new_with_free_func(sim_boot_free);
     sim->live = g_hash_table_new(NULL, NULL);
     sim->target = 1;
+    for (guint i = 0; i < SIM_BLOCKS; i++) {
+        sim->disk.blocks[i].boot = -1;
+    }
     for (guint i = 0; i < SIM_NODES; i++) {
         sim->nodes[i].index = i;
         sim->nodes[i].name = names[i];

@@ -8,6 +8,7 @@
  * ft-sim.c      command line; runs seeds
  * sim-world.c   the queue of what happens next; faults; a run
  * sim-node.c    a process: driver of a core
+ * sim-life.c    and how it begins and ends
  * sim-machine.c the toy machine that it drives
  * sim-state.c   a running machine's state goes to a new backup
  * sim-net.c     channels and datagrams
@@ -38,6 +39,8 @@ enum {
     SIM_NODES = 3,              /* "a" and "b", and a stranger "c" */
     SIM_ENTRY = 16,             /* bytes of a log entry of the toy machine */
     SIM_BUFFER = 128 * SIM_ENTRY,
+    SIM_BLOCKS = 4,             /* of the shared disk */
+    SIM_WRITE_MS = 4000,        /* the bound of a write, in invariant 7 */
 };
 
 #define SIM_IDENTITY "machine.ram=256M\nmachine.type=pc\n"
@@ -64,6 +67,16 @@ typedef enum SimMutation {
     SIM_MUTATION_PAIR_BEFORE_STATE,
     SIM_MUTATION_RELEASE_UNKNOWN,
     SIM_MUTATION_WRONG_STATE,
+    SIM_MUTATION_UNKNOWN_LOST,
+    SIM_MUTATION_ACK_BEFORE_APPEND,
+    SIM_MUTATION_RELEASE_AT_APPEND,
+    SIM_MUTATION_WRITE_AT_APPEND,
+    SIM_MUTATION_SKIP_FENCE,
+    SIM_MUTATION_SKIP_BARRIER,
+    SIM_MUTATION_OVERLAP,
+    SIM_MUTATION_SKIP_REISSUE,
+    SIM_MUTATION_COMPLETE_EARLY,
+    SIM_MUTATION_FORGET_PENDING,
     SIM_MUTATION__MAX
 } SimMutation;
 
@@ -83,7 +96,13 @@ typedef enum SimWhat {
     SIM_DATAGRAM,               /* data */
     SIM_LEASE_ARRIVE,           /* data: SimRequest; not a node's */
     SIM_LEASE_ANSWER,           /* data: SimRequest */
-    SIM_FENCE,
+    SIM_WRITE_SEND,             /* data: a write */
+    SIM_WRITE_ARRIVE,           /* the same; not a node's */
+    SIM_WRITE_LAND,
+    SIM_WRITE_DONE,             /* a node's again */
+    SIM_FENCE_ARRIVE,           /* data: a fence; not a node's */
+    SIM_FENCED,                 /* a: result */
+    SIM_RESUME,                 /* a process stopped amid its actions */
     SIM_EXECUTE,
     SIM_EMIT,                   /* a: position, as released */
     SIM_HELD,                   /* a: position */
@@ -126,6 +145,29 @@ typedef struct SimChannel {
     SimPipe to[2];
 } SimChannel;
 
+/* A write of the guest, from its submission to its completion. */
+typedef struct SimRequestWrite {
+    guint entry;                /* of the submission; its name */
+    guint block;
+    guint64 value;
+    gint64 since;
+    gboolean issued;
+} SimRequestWrite;
+
+/* What a block holds: the write that landed last.  entry: of its boot. */
+typedef struct SimBlock {
+    gint boot;
+    guint entry;
+    guint64 value, generation;
+} SimBlock;
+
+typedef struct SimDisk {
+    guint64 holder;             /* process that may write; 0: none */
+    guint64 generation;         /* as whose it holds it */
+    gint64 busy_until;          /* what was taken has landed then */
+    SimBlock blocks[SIM_BLOCKS];
+} SimDisk;
+
 typedef struct SimNode {
     gint8 index;
     const char *name;
@@ -152,11 +194,17 @@ typedef struct SimNode {
     guint64 committed;          /* B: may be executed */
     guint64 acknowledged;       /* B: and this it said it has */
     guint64 released;
+    guint64 loose;              /* P: held since; up to here they may leave */
     guint64 partner;            /* P: the process that it streams to */
     guint64 held;               /* P: and that one holds the log up to here */
     guint emit_next;            /* entry */
     guint64 left;               /* B: outputs up to here have left P */
     guint64 drain_to;
+    GArray *pending;            /* SimRequestWrite, in order */
+    guint completed[SIM_BLOCKS]; /* its last write, as entry + 1 */
+    guint stop_in;              /* actions; 0: it is not stopped amid them */
+    GArray *rest;               /* FtAction: it was stopped before these */
+    GPtrArray *rest_data;       /* and what they point to of an event */
 } SimNode;
 
 typedef struct SimRequest {
@@ -196,9 +244,10 @@ typedef struct Sim {
     gint64 lease_away_until;
     guint lease_unknown_percent;
     guint lease_delay_us;
-    guint fence_delay_us;
+    guint fence_delay_us, disk_delay_us, disk_late_percent;
 
     gboolean shared;            /* both have one disk */
+    SimDisk disk;
 
     GHashTable *live;           /* generation -> node and life that were live */
     gboolean operator;          /* whoever runs alone gets a new backup */
@@ -219,6 +268,8 @@ typedef struct SimCoverage {
     guint64 edges[3][FT_STATE__MAX][FT_STATE__MAX];
     guint64 events, takeovers, alone, halts, unknown, unknown_landed;
     guint64 protected_running;
+    guint64 landed, refused, reissued;          /* writes */
+    guint64 stops;                              /* amid actions */
     guint64 silent, silent_soon, silent_hasty;  /* peers suspected */
     guint pairs_most;           /* of one run */
 } SimCoverage;
@@ -235,16 +286,18 @@ gint64 sim_between(Sim *sim, gint64 low, gint64 high);
 Sim *sim_run(guint64 seed, SimMutation mutation, gboolean verbose);
 void sim_free(Sim *sim);
 
-/* sim-node.c */
+/* sim-life.c */
 void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
                     const char *identity);
 /* A backup that starts when its state is loaded. */
 void sim_node_load(Sim *sim, SimNode *node, const char *identity);
-guint64 sim_node_key(const SimNode *node);
 void sim_node_kill(Sim *sim, SimNode *node);
+void sim_node_clear(SimNode *node);
+
+/* sim-node.c */
+guint64 sim_node_key(const SimNode *node);
 void sim_node_event(Sim *sim, SimNode *node, const FtEvent *event);
 void sim_node_happens(Sim *sim, SimNode *node, const SimEvent *event);
-void sim_node_clear(SimNode *node);
 
 /* sim-net.c */
 void sim_net_connect(Sim *sim, SimNode *node);
@@ -268,6 +321,8 @@ void sim_net_free(Sim *sim);
 guint64 sim_machine_executed(const SimNode *node);
 void sim_machine_execute(Sim *sim, SimNode *node);
 void sim_machine_emit(Sim *sim, SimNode *node, guint64 position);
+/* The write of this entry is complete.  False: it can't be logged now. */
+gboolean sim_machine_completes(Sim *sim, SimNode *node, guint entry);
 /* The position in its log up to which outputs have left. */
 guint64 sim_machine_left(const SimNode *node);
 
@@ -277,8 +332,18 @@ void sim_state_loaded(Sim *sim, SimNode *node, gconstpointer data);
 void sim_state_lost(Sim *sim, SimNode *node);
 
 /* sim-disk.c */
+gboolean sim_is_write(guint64 state);
+void sim_disk_submit(Sim *sim, SimNode *node, guint entry, guint64 value);
+void sim_disk_complete(Sim *sim, SimNode *node, guint entry);
+/* Issues what was submitted before this entry. */
+void sim_disk_issue(Sim *sim, SimNode *node, guint before);
+/* It took over: what has a start and no completion is issued again. */
+void sim_disk_live(Sim *sim, SimNode *node);
+void sim_disk_check(Sim *sim, const SimNode *node, guint block);
+void sim_disk_check_end(Sim *sim, const SimNode *node);
 void sim_fence_ask(Sim *sim, SimNode *node);
-void sim_fence_arrives(Sim *sim, SimNode *node);
+/* node: NULL if the event is the disk's own. */
+void sim_disk_happens(Sim *sim, SimNode *node, const SimEvent *event);
 
 /* sim-lease.c */
 void sim_lease_ask(Sim *sim, SimNode *node, const FtAction *action);
@@ -292,7 +357,10 @@ void sim_violate(Sim *sim, guint invariant, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
 void sim_check_state(Sim *sim, SimNode *node, FtState old);
 gboolean sim_is_output(guint64 state);
+guint64 sim_generation_of(const SimNode *node);
 void sim_check_emit(Sim *sim, SimNode *node, guint entry);
+void sim_check_issue(Sim *sim, SimNode *node, guint entry);
+void sim_check_landed(Sim *sim, gint boot, guint entry, guint64 value);
 void sim_check_release(Sim *sim, SimNode *node, guint64 position);
 void sim_check_exit(Sim *sim, SimNode *node);
 void sim_check_step(Sim *sim, const FtLeaseRecord *from,
