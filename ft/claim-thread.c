@@ -66,12 +66,9 @@ void ft_claim_thread_ask(const FtAction *action)
     g_async_queue_push(lt.jobs, job);
 }
 
-void ft_claim_thread_start(const char *uri, FtLeaseAnswerFn *answer)
+void ft_claim_thread_start(FtLease *lease, FtLeaseAnswerFn *answer)
 {
-    g_autofree char *why = NULL;
-
-    lt.lease = ft_lease_open(uri, &why);
-    assert(lt.lease);
+    lt.lease = lease;
     lt.answer = answer;
     lt.jobs = g_async_queue_new();
     qemu_thread_create(&lt.thread, "ft-lease", lease_thread, NULL,

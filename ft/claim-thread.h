@@ -21,8 +21,8 @@ typedef struct FtLeaseJob {
 
 typedef void FtLeaseAnswerFn(FtLeaseJob *job);
 
-/* uri was checked by ft_lease_open() before. */
-void ft_claim_thread_start(const char *uri, FtLeaseAnswerFn *answer);
+/* Takes the lease. */
+void ft_claim_thread_start(FtLease *lease, FtLeaseAnswerFn *answer);
 /* FT_ACTION_LEASE_STEP or FT_ACTION_LEASE_READ. */
 void ft_claim_thread_ask(const FtAction *action);
 void ft_claim_thread_job_free(gpointer job);

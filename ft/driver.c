@@ -550,7 +550,7 @@ void ft_driver_init(void)
               sizeof(d.status.text));
 }
 
-void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
+void ft_driver_start(const FtCoreConfig *config, FtLease *lease)
 {
     d.core = ft_core_new(config);
     d.context = g_main_context_new();
@@ -558,7 +558,7 @@ void ft_driver_start(const FtCoreConfig *config, const char *lease_uri)
     ft_driver_log_begin();
     ft_driver_log_start(d.context);
     update_status();
-    ft_claim_thread_start(lease_uri, lease_answered);
+    ft_claim_thread_start(lease, lease_answered);
     qemu_thread_create(&d.thread, "ft-io", io_thread, NULL,
                        QEMU_THREAD_DETACHED);
 }

@@ -27,8 +27,9 @@ extern FtLog ft_driver_log;
 
 /* Before anything else. */
 void ft_driver_init(void);
-/* Main thread, once, when the machine is complete.  Takes config's strings. */
-void ft_driver_start(const FtCoreConfig *config, const char *lease_uri);
+/* Main thread, once, when the machine is complete.  Takes config's strings
+   and the lease. */
+void ft_driver_start(const FtCoreConfig *config, FtLease *lease);
 
 void ft_driver_status(FtDriverStatus *status);
 /* NULL, or why the command can't be given now (static string). */

@@ -196,11 +196,12 @@ static char *keep_whole_log(void)
 
 static void add_word(GString *line, const char *word)
 {
-    g_autofree char *quoted = g_shell_quote(word);
+    g_autofree char *shown = ft_iscsi_mask(word);
+    g_autofree char *quoted = g_shell_quote(shown);
 
     g_string_append_printf(line, " %s",
-                           strpbrk(word, " \t\n'\"\\$`&|;<>()*?[]#~!{}")
-                           || !*word ? quoted : word);
+                           strpbrk(shown, " \t\n'\"\\$`&|;<>()*?[]#~!{}")
+                           || !*shown ? quoted : shown);
 }
 
 /* This process's; log: with this log instead of a peer. */

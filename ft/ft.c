@@ -20,6 +20,7 @@
 #include "migration/ft-state.h"
 #include "channel.h"
 #include "char.h"
+#include "claim-options.h"
 #include "control.h"
 #include "devices.h"
 #include "digest.h"
@@ -97,7 +98,7 @@ static void machine_ready_bh(void *opaque)
     memcpy(config.vm_uuid, qemu_uuid.data, sizeof(config.vm_uuid));
     qcrypto_random_bytes(&config.seed, sizeof(config.seed), &error_fatal);
     if (!ft_options.replay) {
-        ft_driver_start(&config, ft_options.lease_uri);
+        ft_driver_start(&config, ft_claim_options_lease());
     } else if (!ft_offline_start(&config, &err)) {
         error_reportf_err(err, "-ft: ");
         exit(1);
@@ -132,6 +133,7 @@ static void machine_done(Notifier *notifier, void *opaque)
     if (!ft_devices_check(&err) || !ft_settings_check(&err) ||
         !ft_char_guard_all(&err) ||
         !ft_net_guard_all(&err) || !ft_disks_guard(&err) ||
+        (!ft_options.replay && !ft_claim_options_resolve(&err)) ||
         !open_ways(&err)) {
         error_reportf_err(err, "-ft: ");
         exit(1);

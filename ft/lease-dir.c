@@ -347,6 +347,83 @@ static gboolean lease_dir_read(FtLease *lease, FtLeaseRecord *now, char **why)
     return ok;
 }
 
+/* How many names of ours there are; with remove none is left. */
+static gboolean dir_sweep(FtLeaseDir *dir, int fd, gboolean remove, guint *n,
+                          char **why)
+{
+    DIR *stream = dir_stream(fd);
+    struct dirent *entry;
+    gboolean ok = stream != NULL;
+
+    *n = 0;
+    while (ok && (entry = readdir(stream))) {
+        if (!record_number(entry->d_name) &&
+            !g_str_has_prefix(entry->d_name, CLAIM_PREFIX)) {
+            continue;
+        }
+        ++*n;
+        ok = !remove || !unlinkat(fd, entry->d_name, 0) || errno == ENOENT;
+    }
+    if (!ok || (remove && fsync(fd))) {
+        *why = advice(dir, "empty it", errno);
+        ok = FALSE;
+    }
+    if (stream) {
+        closedir(stream);
+    }
+    return ok;
+}
+
+static gboolean lease_dir_format(FtLease *lease, gboolean force,
+                                 gboolean dry_run, char **why)
+{
+    FtLeaseDir *dir = (FtLeaseDir *)lease;
+    int fd = dir_open(dir, why);
+    guint n;
+    gboolean ok;
+
+    if (fd < 0) {
+        return FALSE;
+    }
+    ok = dir_sweep(dir, fd, FALSE, &n, why);
+    if (ok && n && !force) {
+        *why = g_strdup_printf("lease directory %s is not empty; if no VM "
+                               "needs its record any more, use --force",
+                               dir->path);
+        ok = FALSE;
+    }
+    if (ok && !dry_run) {
+        ok = dir_sweep(dir, fd, TRUE, &n, why);
+    }
+    close(fd);
+    return ok;
+}
+
+/* A claim that is linked to another claim's name: no reader looks at them. */
+static gboolean lease_dir_verify(FtLease *lease, FtLeaseRecord *now,
+                                 char **why)
+{
+    FtLeaseDir *dir = (FtLeaseDir *)lease;
+    Name one = claim_name(g_random_int()), two;
+    int fd = dir_open(dir, why);
+    guint64 number;
+    gboolean ok;
+
+    g_snprintf(two.text, sizeof(two.text), "%s.verify", one.text);
+    ok = fd >= 0 && record_newest(dir, fd, now, &number, why);
+    if (ok && (!claim_write(fd, one.text, now) ||
+               linkat(fd, one.text, fd, two.text, 0) || fsync(fd))) {
+        *why = advice(dir, "write and link a claim", errno);
+        ok = FALSE;
+    }
+    if (fd >= 0) {
+        unlinkat(fd, one.text, 0);
+        unlinkat(fd, two.text, 0);
+        close(fd);
+    }
+    return ok;
+}
+
 static void lease_dir_close(FtLease *lease)
 {
     FtLeaseDir *dir = (FtLeaseDir *)lease;
@@ -358,6 +435,8 @@ static void lease_dir_close(FtLease *lease)
 static const FtLeaseOps lease_dir_ops = {
     .step = lease_dir_step,
     .read = lease_dir_read,
+    .format = lease_dir_format,
+    .verify = lease_dir_verify,
     .close = lease_dir_close,
 };
 

@@ -12,6 +12,7 @@
 #include "bytes.h"
 #include "lease.h"
 #include "lease-dir.h"
+#include "lease-iscsi.h"
 #include "wire.h"
 
 #define RECORD_MAGIC 0x4c544651u        /* "QFTL" as bytes */
@@ -93,20 +94,26 @@ gboolean ft_lease_record_equal(const FtLeaseRecord *a, const FtLeaseRecord *b)
            !strcmp(a->owner, b->owner) && !strcmp(a->partner, b->partner);
 }
 
-FtLease *ft_lease_open(const char *uri, char **why)
+FtLease *ft_lease_open(const char *uri, const FtIscsiLogin *login, char **why)
 {
-    FtLease *lease;
+    FtLease *lease = NULL;
+    char *shown = ft_iscsi_mask(uri);
 
-    if (!g_str_has_prefix(uri, "dir:")) {
+    if (g_str_has_prefix(uri, "dir:")) {
+        lease = ft_lease_dir_open(uri + strlen("dir:"), why);
+    } else if (ft_iscsi_is_uri(uri)) {
+        lease = ft_lease_iscsi_open(uri, login, why);
+    } else {
         *why = g_strdup_printf("lease=%s: unknown kind of lease; write "
-                               "lease=dir:PATH, PATH a directory that both "
-                               "machines reach", uri);
+                               "lease=iscsi://HOST[:PORT]/IQN/LUN, a LUN for "
+                               "this alone, or lease=dir:PATH, PATH a "
+                               "directory that both machines reach", shown);
+    }
+    if (!lease) {
+        g_free(shown);
         return NULL;
     }
-    lease = ft_lease_dir_open(uri + strlen("dir:"), why);
-    if (lease) {
-        lease->uri = g_strdup(uri);
-    }
+    lease->uri = shown;
     return lease;
 }
 
@@ -132,4 +139,18 @@ gboolean ft_lease_read(FtLease *lease, FtLeaseRecord *now, char **why)
     *why = NULL;
     memset(now, 0, sizeof(*now));
     return lease->ops->read(lease, now, why);
+}
+
+gboolean ft_lease_format(FtLease *lease, gboolean force, gboolean dry_run,
+                         char **why)
+{
+    *why = NULL;
+    return lease->ops->format(lease, force, dry_run, why);
+}
+
+gboolean ft_lease_verify(FtLease *lease, FtLeaseRecord *now, char **why)
+{
+    *why = NULL;
+    memset(now, 0, sizeof(*now));
+    return lease->ops->verify(lease, now, why);
 }

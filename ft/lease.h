@@ -19,6 +19,8 @@
 
 #include <glib.h>
 
+#include "iscsi-address.h"
+
 #define FT_NODE_MAX 128             /* bytes of a node's name, with its NUL */
 #define FT_LEASE_RECORD_SIZE 512    /* bytes on disk: one sector */
 
@@ -57,21 +59,32 @@ typedef struct FtLeaseOps {
                           char **why);
     /* Blocks.  Fills *now (generation 0 when storage holds no record). */
     gboolean (*read)(FtLease *lease, FtLeaseRecord *now, char **why);
+    /*
+     * Makes the place one without a record.  What is there already is only
+     * replaced with force; with dry_run nothing is.  False: *why.
+     */
+    gboolean (*format)(FtLease *lease, gboolean force, gboolean dry_run,
+                       char **why);
+    /* Does all of a step, but leaves the record as it is.  False: *why. */
+    gboolean (*verify)(FtLease *lease, FtLeaseRecord *now, char **why);
     void (*close)(FtLease *lease);
 } FtLeaseOps;
 
 struct FtLease {
     const FtLeaseOps *ops;
-    char *uri;
+    char *uri;                  /* to show: passwords are *** */
 };
 
 /*
- * uri: "dir:PATH", PATH an existing directory that both machines reach.
+ * uri: "dir:PATH", PATH an existing directory that both machines reach, or
+ * "iscsi://[user%password@]HOST[:PORT]/IQN/LUN", a LUN for this alone.
+ * login: for iSCSI, what the URI does not say; may be NULL.
  * NULL on an error that waiting can't mend (unknown scheme, empty path):
- * *why (g_free it) says what to write instead.  A directory that is missing
- * or unreachable now is no such error: step and read report it.
+ * *why (g_free it) says what to write instead.  Storage that is missing or
+ * unreachable now is no such error: step and read report it.
  */
-FtLease *ft_lease_open(const char *uri, char **why);
+FtLease *ft_lease_open(const char *uri, const FtIscsiLogin *login,
+                       char **why);
 void ft_lease_close(FtLease *lease);
 
 /*
@@ -84,5 +97,8 @@ FtLeaseResult ft_lease_step(FtLease *lease, const FtLeaseRecord *from,
                             const FtLeaseRecord *to, FtLeaseRecord *now,
                             char **why);
 gboolean ft_lease_read(FtLease *lease, FtLeaseRecord *now, char **why);
+gboolean ft_lease_format(FtLease *lease, gboolean force, gboolean dry_run,
+                         char **why);
+gboolean ft_lease_verify(FtLease *lease, FtLeaseRecord *now, char **why);
 
 #endif

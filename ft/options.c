@@ -13,6 +13,7 @@
 #include "qemu/sockets.h"
 #include "qemu/units.h"
 #include "ft.h"
+#include "claim-options.h"
 #include "devices.h"
 #include "options.h"
 
@@ -34,7 +35,7 @@ static QemuOptsList ft_opts = {
         { .name = "role", .type = QEMU_OPT_STRING },
         { .name = "peer", .type = QEMU_OPT_STRING },
         { .name = "listen", .type = QEMU_OPT_STRING },
-        { .name = "lease", .type = QEMU_OPT_STRING },
+        FT_CLAIM_OPTIONS,
         { .name = "new", .type = QEMU_OPT_BOOL },
         { .name = "node", .type = QEMU_OPT_STRING },
         { .name = "log", .type = QEMU_OPT_STRING },
@@ -66,6 +67,10 @@ static void print_help(void)
 "  listen=HOST:PORT  where the backup waits for its primary\n"
 "  lease=dir:PATH    a directory that both reach, one a VM; it decides who\n"
 "                    goes on alone\n"
+"  lease=iscsi://[USER@]HOST[:PORT]/IQN/LUN  or a LUN; to log in:\n"
+"    lease-user=NAME,lease-secret=ID  with ID of -object secret,id=ID,file=FILE\n"
+"    lease-target-user=NAME,lease-target-secret=ID  what the target shows\n"
+"    lease-initiator=IQN              this machine's name at the target\n"
 "  new=on            primary, first start only: take an empty lease\n"
 "  node=NAME         this machine's name in the lease; it stands for the\n"
 "                    disk copy it has (default: host name and disk path)\n"
@@ -209,24 +214,6 @@ SocketAddress *ft_options_address(const char *text, Error **errp)
     return addr;
 }
 
-static void parse_lease(QemuOpts *opts)
-{
-    const char *uri = qemu_opt_get(opts, "lease");
-    g_autofree char *why = NULL;
-    FtLease *lease;
-
-    if (!uri) {
-        fail("needs lease=URI: without it both sides could go on alone");
-    }
-    lease = ft_lease_open(uri, &why);
-    if (!lease) {
-        error_report("%s", why);
-        exit(1);
-    }
-    ft_lease_close(lease);
-    ft_options.lease_uri = g_strdup(uri);
-}
-
 static void parse_node(QemuOpts *opts)
 {
     const char *node = qemu_opt_get(opts, "node");
@@ -272,7 +259,7 @@ static void parse_pair(QemuOpts *opts)
     parse_spool(opts);
     ft_options.address = ft_options_address(ft_options.address_text,
                                             &error_fatal);
-    parse_lease(opts);
+    ft_options.lease_uri = ft_claim_options_parse(opts);
     parse_node(opts);
     ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
     if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
@@ -290,6 +277,9 @@ void ft_options_parse(const char *arg)
     }
     if (ft_options.given) {
         fail("given twice");
+    }
+    if (ft_iscsi_has_password(arg)) {
+        loc_set_none();         /* messages would begin with the option */
     }
     opts = qemu_opts_parse_noisily(&ft_opts, arg, true);
     if (!opts) {

@@ -16,7 +16,7 @@ typedef struct FtOptions {
     FtRole role;
     char *address_text;         /* peer= or listen=, as written */
     SocketAddress *address;
-    char *lease_uri;
+    char *lease_uri;            /* as it may be shown */
     bool new_vm;
     char *node;                 /* NULL: made from host and disk */
     char *log_path;             /* the log's file: written, or replayed */

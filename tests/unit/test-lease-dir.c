@@ -76,7 +76,7 @@ static Place place_make(void)
     char *uri = g_strdup_printf("dir:%s", place.path);
     char *why = NULL;
 
-    place.lease = ft_lease_open(uri, &why);
+    place.lease = ft_lease_open(uri, NULL, &why);
     g_assert_nonnull(place.lease);
     g_free(uri);
     return place;

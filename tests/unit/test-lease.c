@@ -112,13 +112,13 @@ static void test_uri(void)
     char *why = NULL;
     FtLease *lease;
 
-    g_assert_null(ft_lease_open("ftp://x", &why));
+    g_assert_null(ft_lease_open("ftp://x", NULL, &why));
     g_assert_nonnull(strstr(why, "dir:PATH"));
     g_free(why);
-    g_assert_null(ft_lease_open("dir:", &why));
+    g_assert_null(ft_lease_open("dir:", NULL, &why));
     g_assert_nonnull(strstr(why, "dir:PATH"));
     g_free(why);
-    lease = ft_lease_open("dir:/nowhere/at/all", &why);
+    lease = ft_lease_open("dir:/nowhere/at/all", NULL, &why);
     g_assert_nonnull(lease);
     g_assert_cmpstr(lease->uri, ==, "dir:/nowhere/at/all");
     ft_lease_close(lease);

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
 # somebody else takes a port between our look and the server's bind.
 PORTS = range(20000, 30000)
 SCRATCH_MIN = 1 << 30            # bytes free, for several pairs
-USUAL_PLACES = ('qemu', 'tools/ft-switch')  # before a search of everything
+USUAL_PLACES = ('qemu', 'tools/ft-switch', 'fast/tools/ft-lease')  # before a search of everything
 
 
 def build_dir():
@@ -52,6 +52,10 @@ def qemu_img():
 
 def ft_switch():
     return _find('FT_SWITCH', 'ft-switch')
+
+
+def ft_lease():
+    return _find('FT_LEASE', 'ft-lease')
 
 
 def ft_log():
