@@ -23,6 +23,7 @@
 #include "control.h"
 #include "digest.h"
 #include "disk.h"
+#include "disks.h"
 #include "driver.h"
 #include "ft.h"
 #include "gate.h"
@@ -237,7 +238,7 @@ static void begin(uint8_t flags)
     }
     control.following = true;
     if (!(flags & FT_START_PAUSED)) {
-        migration_block_activate(&error_abort);
+        ft_disks_activate(&error_abort);
         vm_start();
     }
     control.following = false;
@@ -251,8 +252,15 @@ void ft_control_start_guest(void)
 {
     uint8_t flags = control.start_paused ? FT_START_PAUSED : 0;
 
+    Error *err = NULL;
+
     if (control.backup) {
         return;                 /* the log's first entry says when */
+    }
+    if (!ft_disk_shared_use(&err)) {
+        ft_driver_fail(error_get_pretty(err));
+        error_free(err);
+        return;
     }
     ft_stream_put_control(FT_CONTROL_START, &flags, 1);
     begin(flags);
@@ -317,9 +325,9 @@ void ft_control_run(FtControl code, const uint8_t *data, size_t size)
         vm_start();
         break;
     case FT_CONTROL_DISK_RESULT:
-        if (size == 12) {
-            ft_disk_set_result(ldq_be_p(data), (int32_t)ldl_be_p(data + 8));
-        }
+    case FT_CONTROL_DISK_DATA:
+    case FT_CONTROL_DISK_DONE:
+        ft_disk_run(code, data, size);
         break;
     case FT_CONTROL_DIGEST:
         trace_ft_control_run("digest", ft_stream_icount());
@@ -421,6 +429,7 @@ int ft_control_shutdown(int cause)
 void ft_control_allow_exit(void)
 {
     ft_gate_flush();
+    ft_disk_finish();
     ft_char_flush();
     shutdown_action = SHUTDOWN_ACTION_POWEROFF;
     control.exit_allowed = true;

@@ -21,8 +21,8 @@ typedef enum FtDiskKind {
 } FtDiskKind;
 
 /*
- * Returns when the guest may see the completion.  Takes bounce, but copies
- * what was read to qiov.
+ * Returns when the guest may see the completion.  Takes bounce, which has
+ * what is to be written; what was read is copied to qiov.
  */
 int coroutine_fn GRAPH_RDLOCK
 ft_disk_request(FtDisk *disk, FtDiskKind kind, int64_t offset, int64_t bytes,
@@ -30,6 +30,10 @@ ft_disk_request(FtDisk *disk, FtDiskKind kind, int64_t offset, int64_t bytes,
 
 /* One for each disk; bs has its file when the first request comes. */
 FtDisk *ft_disk_requests_new(BlockDriverState *bs);
+/* Instead of a file: a disk that both sides share, and one of them uses. */
+bool ft_disk_requests_share(FtDisk *disk, BlockDriverState *below,
+                            Error **errp);
+BlockDriverState *ft_disk_requests_below(FtDisk *disk);
 void ft_disk_requests_free(FtDisk *disk);
 void ft_disk_requests_drain_begin(FtDisk *disk);
 void ft_disk_requests_drain_end(FtDisk *disk);

@@ -6,13 +6,23 @@
 #include "qemu/osdep.h"
 #include "qemu/memalign.h"
 #include "qemu/module.h"
+#include "qapi/error.h"
+#include "qobject/qdict.h"
 #include "block/block-io.h"
 #include "block/block_int.h"
 #include "replay/ft-stream.h"
+#include "disk.h"
 #include "disk-request.h"
 
+/*
+ * A shared disk is no child of its guard: an active node can't have one that
+ * is inactive, and to make it one later the graph would have to stand still,
+ * which waits for the guest's requests.  The guard has its length.
+ */
 typedef struct Guard {
     FtDisk *disk;
+    bool shared;
+    int64_t length;
 } Guard;
 
 static FtDisk *disk_of(BlockDriverState *bs)
@@ -22,10 +32,26 @@ static FtDisk *disk_of(BlockDriverState *bs)
     return guard->disk;
 }
 
+/* False: *errp. */
+static bool open_shared(Guard *guard, const char *name, Error **errp)
+{
+    BlockDriverState *below = bdrv_find_node(name);
+    int64_t length = below ? bdrv_getlength(below) : -ENOENT;
+
+    if (length < 0) {
+        error_setg_errno(errp, -length, "disk '%s'", name);
+        return false;
+    }
+    guard->shared = true;
+    guard->length = length;
+    return true;
+}
+
 static int disk_open(BlockDriverState *bs, QDict *options, int flags,
                      Error **errp)
 {
     Guard *guard = bs->opaque;
+    const char *name = qdict_get_try_str(options, "shared");
     int ret;
 
     /*
@@ -35,7 +61,12 @@ static int disk_open(BlockDriverState *bs, QDict *options, int flags,
     bs->supported_write_flags = bs->supported_zero_flags =
         BDRV_REQ_WRITE_UNCHANGED;
     guard->disk = ft_disk_requests_new(bs);
-    ret = bdrv_open_file_child(NULL, options, "file", bs, errp);
+    if (name) {
+        ret = open_shared(guard, name, errp) ? 0 : -EINVAL;
+        qdict_del(options, "shared");
+    } else {
+        ret = bdrv_open_file_child(NULL, options, "file", bs, errp);
+    }
     if (ret < 0) {
         ft_disk_requests_free(guard->disk);
     }
@@ -50,7 +81,9 @@ static void disk_close(BlockDriverState *bs)
 static int64_t coroutine_fn GRAPH_RDLOCK
 disk_co_getlength(BlockDriverState *bs)
 {
-    return bdrv_co_getlength(bs->file->bs);
+    Guard *guard = bs->opaque;
+
+    return guard->shared ? guard->length : bdrv_co_getlength(bs->file->bs);
 }
 
 /*
@@ -74,10 +107,11 @@ disk_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
                QEMUIOVector *qiov, BdrvRequestFlags flags)
 {
     if (!ft_stream_started()) {
-        return bdrv_co_preadv(bs->file, offset, bytes, qiov, flags);
+        return bs->file ? bdrv_co_preadv(bs->file, offset, bytes, qiov, flags)
+                        : -EIO;
     }
-    return ft_disk_request(disk_of(bs), FT_DISK_READ, offset, bytes,
-                           qemu_blockalign(bs->file->bs, bytes), qiov, flags);
+    return ft_disk_request(disk_of(bs), FT_DISK_READ, offset, bytes, NULL,
+                           qiov, flags);
 }
 
 static int coroutine_fn GRAPH_RDLOCK
@@ -87,9 +121,10 @@ disk_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     void *bounce;
 
     if (!ft_stream_started()) {
-        return bdrv_co_pwritev(bs->file, offset, bytes, qiov, flags);
+        return bs->file ? bdrv_co_pwritev(bs->file, offset, bytes, qiov, flags)
+                        : -EIO;
     }
-    bounce = qemu_blockalign(bs->file->bs, bytes);
+    bounce = qemu_blockalign(bs->file ? bs->file->bs : bs, bytes);
     qemu_iovec_to_buf(qiov, 0, bounce, bytes);
     return ft_disk_request(disk_of(bs), FT_DISK_WRITE, offset, bytes, bounce,
                            NULL, flags);
@@ -100,7 +135,8 @@ disk_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       BdrvRequestFlags flags)
 {
     if (!ft_stream_started()) {
-        return bdrv_co_pwrite_zeroes(bs->file, offset, bytes, flags);
+        return bs->file ? bdrv_co_pwrite_zeroes(bs->file, offset, bytes, flags)
+                        : -EIO;
     }
     return ft_disk_request(disk_of(bs), FT_DISK_ZEROES, offset, bytes, NULL,
                            NULL, flags);
@@ -110,7 +146,7 @@ static int coroutine_fn GRAPH_RDLOCK
 disk_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
 {
     if (!ft_stream_started()) {
-        return bdrv_co_pdiscard(bs->file, offset, bytes);
+        return bs->file ? bdrv_co_pdiscard(bs->file, offset, bytes) : -EIO;
     }
     return ft_disk_request(disk_of(bs), FT_DISK_DISCARD, offset, bytes, NULL,
                            NULL, 0);
@@ -119,9 +155,24 @@ disk_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
 static int coroutine_fn GRAPH_RDLOCK disk_co_flush(BlockDriverState *bs)
 {
     if (!ft_stream_started()) {
-        return bdrv_co_flush(bs->file->bs);
+        return bs->file ? bdrv_co_flush(bs->file->bs) : 0;
     }
     return ft_disk_request(disk_of(bs), FT_DISK_FLUSH, 0, 0, NULL, NULL, 0);
+}
+
+/* As for any filter; what a shared disk has is between it and its storage. */
+static int coroutine_fn GRAPH_RDLOCK
+disk_co_block_status(BlockDriverState *bs, bool want_zero,
+                     int64_t offset, int64_t bytes, int64_t *pnum, int64_t *map,
+                     BlockDriverState **file)
+{
+    *pnum = bytes;
+    if (!bs->file) {
+        return BDRV_BLOCK_DATA;
+    }
+    *map = offset;
+    *file = bs->file->bs;
+    return BDRV_BLOCK_RAW | BDRV_BLOCK_OFFSET_VALID;
 }
 
 static void disk_drain_begin(BlockDriverState *bs)
@@ -149,9 +200,26 @@ static BlockDriver bdrv_ft_disk_guard = {
     .bdrv_co_pwrite_zeroes = disk_co_pwrite_zeroes,
     .bdrv_co_pdiscard = disk_co_pdiscard,
     .bdrv_co_flush = disk_co_flush,
+    .bdrv_co_block_status = disk_co_block_status,
     .bdrv_drain_begin = disk_drain_begin,
     .bdrv_drain_end = disk_drain_end,
 };
+
+bool ft_disk_share(BlockDriverState *bs, BlockDriverState *below,
+                   Error **errp)
+{
+    return ft_disk_requests_share(disk_of(bs), below, errp);
+}
+
+BlockDriverState *ft_disk_below(BlockDriverState *bs)
+{
+    Guard *guard = bs->opaque;
+
+    if (bs->drv != &bdrv_ft_disk_guard) {
+        return bs;
+    }
+    return guard->shared ? ft_disk_requests_below(guard->disk) : bs->file->bs;
+}
 
 static void register_driver(void)
 {

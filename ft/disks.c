@@ -101,6 +101,23 @@ static bool check_disk(DeviceState *dev, BlockBackend *blk, Error **errp)
     return true;
 }
 
+/* The guard has the place of the disk, which it keeps without being above. */
+static bool guard_shared(BlockDriverState *below, QDict *options,
+                         Error **errp)
+{
+    int flags = bdrv_get_flags(below) & ~BDRV_O_INACTIVE;
+    BlockDriverState *bs;
+    bool good;
+
+    qdict_put_str(options, "shared", bdrv_get_node_name(below));
+    bdrv_ref(below);
+    bs = bdrv_insert_node(below, options, flags, errp);
+    good = bs && ft_disk_share(bs, below, errp) && bdrv_activate(bs, errp) >= 0;
+    bdrv_unref(bs);
+    bdrv_unref(below);          /* the guard has a reference now */
+    return good;
+}
+
 static bool guard_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
                        Error **errp)
 {
@@ -115,6 +132,9 @@ static bool guard_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
     options = qdict_new();
     qdict_put_str(options, "driver", "ft-disk-guard");
     qdict_put_str(options, "node-name", name);
+    if (ft_disks_is_shared(blk)) {
+        return guard_shared(bs, options, errp);
+    }
     qdict_put_str(options, "file", bdrv_get_node_name(bs));
     bs = bdrv_insert_node(bs, options, bdrv_get_flags(bs), errp);
     bdrv_unref(bs);             /* the disk's device has a reference now */

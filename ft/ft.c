@@ -51,6 +51,7 @@ static bool start_paused;
 static void live(void)
 {
     ft_timeline_mark(FT_TIMELINE_EXECUTED);
+    ft_disk_go_live();
     ft_control_live();
     ft_driver_drained();
 }
@@ -77,7 +78,8 @@ static void machine_ready_bh(void *opaque)
     FtCoreConfig config = {
         .role = ft_options.role,
         .new_vm = ft_options.new_vm,
-        .disks = FT_LEASE_DISKS_OWN,
+        .disks = ft_disks_shared() ? FT_LEASE_DISKS_SHARED
+                                   : FT_LEASE_DISKS_OWN,
     };
     g_autofree char *node = ft_identity_node();
     g_autofree char *identity = NULL;
@@ -132,9 +134,10 @@ static void machine_done(Notifier *notifier, void *opaque)
     ft_evidence_setup(ft_options.evidence);
     if (!ft_devices_check(&err) || !ft_settings_check(&err) ||
         !ft_char_guard_all(&err) ||
-        !ft_net_guard_all(&err) || !ft_disks_guard(&err) ||
+        !ft_net_guard_all(&err) ||
         (!ft_options.replay && !ft_claim_options_resolve(&err)) ||
-        !open_ways(&err)) {
+        !open_ways(&err) ||
+        !ft_disks_decide(&err) || !ft_disks_guard(&err)) {
         error_reportf_err(err, "-ft: ");
         exit(1);
     }

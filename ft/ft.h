@@ -19,6 +19,7 @@ struct QemuOpts;
 struct QEMUFile;
 struct HMPCommand;
 struct Object;
+struct QDict;
 
 /* -ft ARG.  Exits on help and on errors. */
 void ft_options_parse(const char *arg);
@@ -29,6 +30,9 @@ void ft_options_parse(const char *arg);
 struct QemuOpts *ft_setup(struct QemuOpts *icount);
 /* The user's machine options were applied; -ft's own follow. */
 void ft_settings_for_machine(struct Object *machine);
+
+/* More flags to open a drive with. */
+int ft_disks_open_flags(const char *file, struct QDict *options);
 
 /* Each gets what was requested and returns what to act on now. */
 int ft_control_reset(int cause);

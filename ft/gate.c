@@ -23,7 +23,10 @@ static struct {
     uint64_t left;              /* of this log, the last that has left */
     uint64_t left_primary;      /* backup: up to here they have left there */
     bool closed;
+    bool watched;               /* somebody was not admitted */
     FtGateStatus status;
+
+    void (*watcher)(void);      /* set once */
 } gate;
 
 static bool is_dropped_locked(const FtOutput *output)
@@ -184,15 +187,36 @@ uint64_t ft_gate_shut(uint64_t position)
 
 void ft_gate_release(uint64_t position)
 {
-    bool ready;
+    bool ready, watched;
 
     WITH_QEMU_LOCK_GUARD(&gate.lock) {
         gate.open_to = position;
         ready = first_ready_locked();
+        watched = gate.watched;
+        gate.watched = false;
     }
     if (ready) {
         let_out();
     }
+    if (watched) {
+        gate.watcher();
+    }
+}
+
+bool ft_gate_admits(uint64_t position)
+{
+    QEMU_LOCK_GUARD(&gate.lock);
+    if (gate.closed || position > gate.open_to) {
+        gate.watched = true;
+        return false;
+    }
+    gate.left = MAX(gate.left, position);
+    return true;
+}
+
+void ft_gate_set_watcher(void (*watcher)(void))
+{
+    gate.watcher = watcher;
 }
 
 uint64_t ft_gate_left(void)

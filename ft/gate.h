@@ -53,6 +53,13 @@ uint64_t ft_gate_shut(uint64_t position);
 /* Outputs up to position may leave; FT_POSITION_ALL: all, at once. */
 void ft_gate_release(uint64_t position);
 /*
+ * Any thread: may what waits for position, and is in no queue here, leave
+ * now?  If so it is counted as left.  If not, the watcher is called, from any
+ * thread, when more may leave.
+ */
+bool ft_gate_admits(uint64_t position);
+void ft_gate_set_watcher(void (*watcher)(void));
+/*
  * Primary: every output up to here has left.  Backup: tells it what the
  * primary said.  What a backup replays is kept until the primary has let it
  * out, so that a failover loses no output; it may repeat some (M8).

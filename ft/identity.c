@@ -195,13 +195,20 @@ static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
 {
     const char *path = dev->canonical_path;
     GPtrArray *lines = opaque;
-    g_autofree char *digest = ft_hash_disk(blk, errp);
+    g_autofree char *digest = NULL, *place = NULL;
 
+    add(lines, "disk.%s.size=%" PRId64, path, blk_getlength(blk));
+    add(lines, "disk.%s.writable=%d", path, blk_is_writable(blk));
+    if (ft_disks_is_shared(blk)) {
+        place = ft_disks_place(blk);
+        add(lines, "disk.%s.place=%s", path, place);
+        add(lines, "disk.%s.format=%s", path, ft_disks_format(blk));
+        return true;
+    }
+    digest = ft_hash_disk(blk, errp);
     if (!digest) {
         return false;
     }
-    add(lines, "disk.%s.size=%" PRId64, path, blk_getlength(blk));
-    add(lines, "disk.%s.writable=%d", path, blk_is_writable(blk));
     add(lines, "disk.%s.contents=%s", path, digest);
     return true;
 }
@@ -317,7 +324,9 @@ static bool find_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
 {
     char **where = opaque;
 
-    if (!*where && blk_is_writable(blk)) {
+    if (!*where && ft_disks_is_shared(blk)) {
+        *where = ft_disks_place(blk);
+    } else if (!*where && blk_is_writable(blk)) {
         GRAPH_RDLOCK_GUARD_MAINLOOP();
         *where = g_canonicalize_filename(
             bdrv_skip_filters(blk_bs(blk))->filename, NULL);

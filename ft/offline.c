@@ -377,8 +377,17 @@ bool ft_offline_setup(const char *path, Error **errp)
     return open_pc_file(errp);
 }
 
-/* A replay's netdev may be of another type: nothing goes through it. */
-static char *without_netdevs(const char *hello)
+bool ft_offline_shares_disks(void)
+{
+    return strstr(ft_log_reader_hello_text(offline.reader),
+                  "\nvm.disks=shared\n");
+}
+
+/*
+ * A replay's netdev may be of another type: nothing goes through it.  And
+ * what was read from a shared disk is in the log: nothing is read from here.
+ */
+static char *without_places(const char *hello)
 {
     g_auto(GStrv) lines = g_strsplit(hello, "\n", -1);
     GString *text = g_string_new(NULL);
@@ -386,7 +395,9 @@ static char *without_netdevs(const char *hello)
     for (char **line = lines; *line; line++) {
         g_autofree char *key = g_strndup(*line, strcspn(*line, "="));
 
-        if (**line && !g_pattern_match_simple("nic.*.netdev", key)) {
+        if (**line && !g_pattern_match_simple("nic.*.netdev", key) &&
+            !g_pattern_match_simple("disk.*.place", key) &&
+            !g_pattern_match_simple("disk.*.format", key)) {
             g_string_append_printf(text, "%s\n", *line);
         }
     }
@@ -396,8 +407,8 @@ static char *without_netdevs(const char *hello)
 static bool is_same_machine(const FtCoreConfig *config, Error **errp)
 {
     g_autofree char *hello = ft_core_hello_new(config, ft_state_id());
-    g_autofree char *mine = without_netdevs(hello);
-    g_autofree char *logged = without_netdevs(
+    g_autofree char *mine = without_places(hello);
+    g_autofree char *logged = without_places(
         ft_log_reader_hello_text(offline.reader));
     g_autofree char *text = ft_core_hello_difference(logged, "the log has",
                                                      mine,

@@ -18,6 +18,8 @@
  * forgotten, so that the log can be executed again and again.
  */
 void ft_offline_spare_disks(void);
+/* Did the two machines of the log share their disks?  After setup. */
+bool ft_offline_shares_disks(void);
 /* Main thread, while the machine is set up. */
 bool ft_offline_setup(const char *path, Error **errp);
 /*

@@ -38,6 +38,7 @@ static QemuOptsList ft_opts = {
         FT_CLAIM_OPTIONS,
         { .name = "new", .type = QEMU_OPT_BOOL },
         { .name = "node", .type = QEMU_OPT_STRING },
+        { .name = "disks", .type = QEMU_OPT_STRING },
         { .name = "log", .type = QEMU_OPT_STRING },
         { .name = "spool", .type = QEMU_OPT_SIZE },
         { .name = "pc", .type = QEMU_OPT_STRING },
@@ -55,11 +56,13 @@ static void print_help(void)
 {
     printf(
 "Two machines run one guest; when the primary dies, the backup goes on.\n"
-"Start both with the same options but for -ft, disk images (each its own\n"
-"copy, with the same contents) and sockets:\n"
+"Start both with the same options but for -ft, sockets and, unless they are\n"
+"shared, disk images (each its own copy, with the same contents):\n"
 "\n"
 "  -ft primary,peer=HOST:PORT,lease=URI[,new=on][,node=NAME][,log=FILE]\n"
+"      [,disks=shared|own]\n"
 "  -ft backup,listen=HOST:PORT,lease=URI[,node=NAME][,log=FILE]\n"
+"      [,disks=shared|own]\n"
 "  -ft replay,log=FILE[,show=on][,pc=FILE][,stop-position=N]\n"
 "      [,stop-instruction=N]\n"
 "\n"
@@ -74,6 +77,9 @@ static void print_help(void)
 "  new=on            primary, first start only: take an empty lease\n"
 "  node=NAME         this machine's name in the lease; it stands for the\n"
 "                    disk copy it has (default: host name and disk path)\n"
+"  disks=shared|own  both use the same disks, the primary alone writing and\n"
+"                    reading, or each its own (default: shared if every\n"
+"                    writable disk is iscsi:// or another network's, else own)\n"
 "  log=FILE          the session's log is written to FILE too; with replay:\n"
 "                    the log to execute, on disks as they were at its start\n"
 "  show=on           replay only: the guest's serial output is let out\n"
@@ -110,7 +116,7 @@ G_NORETURN static void fail(const char *what)
 static void parse_replay(QemuOpts *opts)
 {
     static const char *const pairs_only[] = {
-        "peer", "listen", "lease", "new", "node", "spool",
+        "peer", "listen", "lease", "new", "node", "spool", "disks",
     };
 
     for (int i = 0; i < ARRAY_SIZE(pairs_only); i++) {
@@ -229,6 +235,23 @@ static void parse_node(QemuOpts *opts)
     ft_options.node = g_strdup(node);
 }
 
+static void parse_disks(QemuOpts *opts)
+{
+    const char *disks = qemu_opt_get(opts, "disks");
+
+    if (!disks) {
+        ft_options.disks = FT_DISKS_DEFAULT;
+    } else if (!strcmp(disks, "shared")) {
+        ft_options.disks = FT_DISKS_SHARED;
+    } else if (!strcmp(disks, "own")) {
+        ft_options.disks = FT_DISKS_OWN;
+    } else {
+        error_report("disks=%s: disks are 'shared' by both sides, or each "
+                     "side has its 'own'", disks);
+        exit(1);
+    }
+}
+
 static void parse_digest(QemuOpts *opts)
 {
     uint64_t ms = qemu_opt_get_number(opts, "digest-ms", DIGEST_MS);
@@ -261,6 +284,7 @@ static void parse_pair(QemuOpts *opts)
                                             &error_fatal);
     ft_options.lease_uri = ft_claim_options_parse(opts);
     parse_node(opts);
+    parse_disks(opts);
     ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
     if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
         fail("new=on is for the primary, which takes the lease first");

@@ -11,6 +11,12 @@
 #include "core.h"
 #include "qapi/qapi-types-sockets.h"
 
+typedef enum FtDisksOption {
+    FT_DISKS_DEFAULT,           /* shared if every writable one is a network's */
+    FT_DISKS_OWN,
+    FT_DISKS_SHARED,
+} FtDisksOption;
+
 typedef struct FtOptions {
     bool given;
     FtRole role;
@@ -18,6 +24,7 @@ typedef struct FtOptions {
     SocketAddress *address;
     char *lease_uri;            /* as it may be shown */
     bool new_vm;
+    FtDisksOption disks;
     char *node;                 /* NULL: made from host and disk */
     char *log_path;             /* the log's file: written, or replayed */
     uint64_t spool;             /* backup without log=: bytes of it to keep

@@ -11,6 +11,8 @@
 #include "monitor/monitor.h"
 #include "replay/ft-stream.h"
 #include "digest.h"
+#include "disk.h"
+#include "disks.h"
 #include "driver.h"
 #include "gate.h"
 #include "log-sink.h"
@@ -74,6 +76,20 @@ static FtLogFileInfo *log_file_info(void)
     return info;
 }
 
+static FtDisksInfo *disks_info(void)
+{
+    FtDisksInfo *info = g_new0(FtDisksInfo, 1);
+    FtDiskStatus status;
+
+    ft_disk_status(&status);
+    info->shared = ft_disks_shared();
+    info->active = status.active;
+    info->unfinished = status.unfinished;
+    info->held_writes = status.held;
+    info->text = g_strdup(status.why);
+    return info;
+}
+
 FtInfo *qmp_query_ft(Error **errp)
 {
     FtDriverStatus st;
@@ -124,6 +140,7 @@ FtInfo *qmp_query_ft(Error **errp)
     info->lease->owner = g_strdup(st.core.lease.owner);
     info->lease->partner = g_strdup(st.core.lease.partner);
     info->log_file = log_file_info();
+    info->disks = disks_info();
     if (ft_options.replay) {
         info->role = FT_INFO_ROLE_REPLAY;
         info->state = FT_INFO_STATE_REPLAYING;
@@ -152,6 +169,20 @@ static void append_silence(GString *buf, const FtInfo *i)
                                t->switch_us / 1e3,
                                t->announcement_us / 1e3);
     }
+}
+
+static void append_disks(GString *buf, const FtDisksInfo *disks)
+{
+    if (!disks->shared) {
+        g_string_append(buf, "disks: each side's own\n");
+        return;
+    }
+    g_string_append_printf(buf, "disks: shared, %s; %u requests unfinished, "
+                           "%u writes wait%s%s\n", disks->active
+                           ? "used by this machine"
+                           : "not used by this machine", disks->unfinished,
+                           disks->held_writes, disks->text ? "; " : "",
+                           disks->text ?: "");
 }
 
 static HumanReadableText *info_ft(Error **errp)
@@ -193,6 +224,7 @@ static HumanReadableText *info_ft(Error **errp)
     g_string_append_printf(buf, "digests: %" PRIu64 " in this session, the "
                            "last at log position %" PRIu64 "\n", i->digests,
                            i->digest_position);
+    append_disks(buf, i->disks);
     if (i->log_file) {
         g_string_append_printf(buf, "log file: %s, %" PRIu64 " bytes, %s\n",
                                i->log_file->path, i->log_file->bytes,

@@ -30,6 +30,7 @@
 #include "system/replay.h"
 #include "system/runstate.h"
 #include "ft/disk.h"
+#include "ft/disks.h"
 #include "ft/driver.h"
 #include "ft/net.h"
 #include "replay/ft-stream.h"
@@ -210,7 +211,7 @@ void ft_state_hook_loaded(void)
     if (!ft_stream_active()) {
         return;
     }
-    if (!migration_block_activate(&err)) {
+    if (!ft_disks_activate(&err)) {
         error_reportf_err(err, "-ft: the disks can't be used: ");
         exit(1);
     }

@@ -189,6 +189,10 @@ static const char *control_name(uint8_t code)
         return "POWERDOWN button";
     case FT_CONTROL_DISK_RESULT:
         return "DISK_RESULT";
+    case FT_CONTROL_DISK_DATA:
+        return "DISK_DATA";
+    case FT_CONTROL_DISK_DONE:
+        return "DISK_DONE";
     case FT_CONTROL_DIGEST:
         return "DIGEST";
     case FT_CONTROL_TIME:
@@ -228,6 +232,17 @@ static void describe_control(GString *out, const uint8_t *data, size_t size)
                                    (uint64_t)ldq_be_p(payload),
                                    strerror(-(int)ldl_be_p(payload + 8)));
         }
+        break;
+    case FT_CONTROL_DISK_DATA:
+        g_string_append_printf(out, ", request %" PRIu64 " read at %u: %u "
+                               "zeros, %zu bytes",
+                               (uint64_t)ldq_be_p(payload),
+                               ldl_be_p(payload + 8), ldl_be_p(payload + 12),
+                               size - FT_DISK_DATA_HEADER);
+        break;
+    case FT_CONTROL_DISK_DONE:
+        g_string_append_printf(out, ", request %" PRIu64,
+                               (uint64_t)ldq_be_p(payload));
         break;
     case FT_CONTROL_TIME:
         g_string_append_printf(out, ", %u ns an instruction; the primary's ",

@@ -25,6 +25,7 @@
 /* What a character device's backend reads at a time is far less. */
 #define CHAR_MAX_BYTES (64 * 1024)
 #define ERRNO_MAX 4095
+#define DISK_MAX_BYTES (FT_RING_MAX / 2)
 
 /*
  * The entry has a counted array: its size, from min to max, stands at
@@ -158,6 +159,13 @@ static bool time_is_possible(const uint8_t *data)
                FT_TIME_CLOCK_MAX_NS;
 }
 
+/* What a guest reads at a time is far less. */
+static bool data_is_possible(const uint8_t *data)
+{
+    return ldl_be_p(data + 8) <= DISK_MAX_BYTES &&
+        ldl_be_p(data + 12) <= DISK_MAX_BYTES;
+}
+
 static ssize_t control_length(const uint8_t *data, size_t size,
                               const char **why)
 {
@@ -187,6 +195,12 @@ static ssize_t control_length(const uint8_t *data, size_t size,
     case FT_CONTROL_DISK_RESULT:
         good = payload == 12 && (int32_t)ldl_be_p(data + 13) < 0 &&
             (int32_t)ldl_be_p(data + 13) >= -ERRNO_MAX;
+        break;
+    case FT_CONTROL_DISK_DATA:
+        good = payload >= FT_DISK_DATA_HEADER && data_is_possible(data + 5);
+        break;
+    case FT_CONTROL_DISK_DONE:
+        good = payload == 8;
         break;
     case FT_CONTROL_TIME:
         good = payload == sizeof(FtTimeEntry) &&

@@ -308,6 +308,13 @@ static void trim_log(void)
     }
 }
 
+/* Says what a request will find, and may be carried out at once. */
+static bool is_of_disk(FtControl code)
+{
+    return code == FT_CONTROL_DISK_RESULT || code == FT_CONTROL_DISK_DATA ||
+        code == FT_CONTROL_DISK_DONE;
+}
+
 /*
  * Leaves at the cursor either an entry of the engine's (false) or the
  * sentinel (true).
@@ -331,7 +338,7 @@ bool ft_stream_hook_fetch(void)
             }
             return false;
         }
-        if (next != FT_CONTROL_DISK_RESULT) {
+        if (!is_of_disk(next)) {
             ft_stream.control_pending = true;
             break;
         }
@@ -398,6 +405,13 @@ void ft_stream_settled(void)
 uint64_t ft_stream_executed(void)
 {
     return qatomic_read(&ft_stream.executed);
+}
+
+void ft_stream_catch_up(void)
+{
+    if (ft_stream_plays() && replay_mutex_locked()) {
+        replay_account_executed_instructions();
+    }
 }
 
 bool ft_stream_locked(void)

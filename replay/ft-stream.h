@@ -34,8 +34,13 @@ typedef enum FtControl {
     FT_CONTROL_TIME = 0xf6,         /* what an instruction counts */
     FT_CONTROL_NMI = 0xf7,          /* QMP inject-nmi */
     FT_CONTROL_LINK = 0xf8,         /* QMP set_link */
-    FT_CONTROL_LAST = 0xf8,
+    FT_CONTROL_DISK_DATA = 0xf9,    /* read from a shared disk */
+    FT_CONTROL_DISK_DONE = 0xfa,    /* a change is on a shared disk */
+    FT_CONTROL_LAST = 0xfa,
 } FtControl;
+
+/* DISK_DATA: request (8 bytes), offset (4), zeros before the data (4). */
+#define FT_DISK_DATA_HEADER 16
 
 /* Flags of FT_CONTROL_START. */
 enum {
@@ -146,6 +151,8 @@ void ft_stream_published(void);         /* backup: the log was committed */
 uint64_t ft_stream_executed(void);      /* backup: entries done up to here */
 uint64_t ft_stream_icount(void);        /* instructions executed, nearly now */
 bool ft_stream_locked(void);            /* the caller has the replay mutex */
+/* Backup, in the midst of an instruction: what the log has for it is taken. */
+void ft_stream_catch_up(void);
 /* How often each thread came by here; of two calls, has it turned round? */
 void ft_stream_rounds(uint64_t *vcpu, uint64_t *main);
 /* Primary: the vCPU waits while buffers are full or the backup is late. */

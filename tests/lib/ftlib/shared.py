@@ -1,0 +1,65 @@
+"""A pair whose machines share one disk: a file, or a LUN of a target.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import re
+import sys
+
+from . import paths, rom
+from .process import wait_for
+
+sys.path.insert(0, os.path.join(paths.ROOT, 'tests', 'roms'))
+from disk_image import DiskImage  # noqa: E402
+
+REPORT = re.compile(r'disk wrote=(\d+) verified=(\d+) errors=(\d+)')
+
+
+def reports(machine):
+    """(wrote, verified, errors) of each whole report on the serial line."""
+    return [tuple(int(n) for n in match.groups())
+            for line in rom.lines(rom.text(machine))
+            if (match := REPORT.fullmatch(line))]
+
+
+class SharedPair(rom.RomPair):
+    """place: the disk, as -drive file=; a file of the pair's if not given.
+
+    guest: one of the small guests with a disk.
+    """
+
+    def __init__(self, guest='disk', place=None, device=None, **rest):
+        super().__init__(guest, **rest)
+        self.disk_path = os.path.join(self.directory, 'shared.raw')
+        self._place = place
+        with open(self.disk_path, 'wb') as file:
+            file.truncate(rom.DISK_MB << 20)
+        self._options += rom.disk_options(place or self.disk_path)
+        if device:
+            self._options[-1] = device
+
+    def _start(self, node, ft, prefix=(), extra=()):
+        if not self._place and not ft.startswith('replay'):
+            ft += ',disks=shared'
+        return super()._start(node, ft, prefix, extra)
+
+    def wait_reports(self, machine, count, verified=1):
+        def look():
+            seen = reports(machine)
+            return len(seen) >= count and seen[-1][1] >= verified
+        wait_for(look, 60, f'{count} reports of the guest in '
+                 f'{machine.process.name}', machine.process)
+
+    def assert_no_errors(self):
+        for machine in self.machines:
+            text = rom.text(machine)
+            assert 'ERROR' not in text and 'PANIC' not in text, text[-2000:]
+            assert all(not errors for _, _, errors in reports(machine))
+
+    def assert_whole(self, path=None):
+        """No sector of the disk is torn; returns what is on it."""
+        disk = DiskImage(path or self.disk_path)
+        assert disk.bad == {}, disk.bad
+        assert disk.written() > 0
+        return disk
