@@ -44,6 +44,12 @@ class SharedPair(rom.RomPair):
             ft += ',disks=shared'
         return super()._start(node, ft, prefix, extra)
 
+    def start_replay_of(self, log, disk, name):
+        """Executes a log again; disk: any of the right size."""
+        words = [word.replace(self._place or self.disk_path, disk)
+                 for word in self.options]
+        return self.start_machine(name, f'replay,log={log}', words)
+
     def wait_reports(self, machine, count, verified=1):
         def look():
             seen = reports(machine)
