@@ -1,7 +1,7 @@
 # The short names.  `make` alone prints them.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
-.PHONY: help all deps deps-quiet qemu check-fast check sim demo bench bench-busy fuzz drift soak soak-report hooks-diff clean
+.PHONY: help all deps deps-quiet qemu check-fast check sim lease-race demo bench bench-busy fuzz drift soak soak-report hooks-diff clean
 
 BUILD = build
 PYTHON = /usr/bin/python3
@@ -11,6 +11,7 @@ MINUTES ?= 10
 N ?= 20
 SECONDS ?= 600
 SEEDS ?= 100000
+GENERATIONS ?= 10000
 
 help:
 	@echo 'QEMU-FT: a virtual machine that survives the loss of its host.'
@@ -21,6 +22,7 @@ help:
 	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
 	@echo '  make check        every test'
 	@echo '  make sim SEEDS=1000000   the protocol in simulated worlds; 100000 without SEEDS'
+	@echo '  make lease-race GENERATIONS=10000   claimers race for leases on real targets'
 	@echo '  make fuzz SECONDS=600   fuzzes what a peer, a lease and a log can hold'
 	@echo '  make bench        what protection costs; writes docs/performance.md'
 	@echo '  make bench-busy   false takeovers while all cores are busy, MINUTES=10'
@@ -56,6 +58,12 @@ sim: deps-quiet
 	@$(PYTHON) hooks/build.py --build-dir=$(BUILD) --parts
 	@$(PYTHON) tests/sim/run --seeds=$(SEEDS) --first=$(or $(SEED),1) \
 	--program=$(abspath $(BUILD))/fast/tests/sim/ft-sim
+
+lease-race: deps-quiet
+	@$(PYTHON) hooks/build.py --build-dir=$(BUILD) --parts
+	@FT_BUILD=$(abspath $(BUILD)) FT_RACE_GENERATIONS=$(GENERATIONS) \
+	FT_RACE_SEED=$(or $(SEED),0) $(PYTHON) tests/unittest-tap.py \
+	tests/functional/test_lease_race.py
 
 demo: qemu
 	@CYCLES=$(CYCLES) FT_BUILD=$(abspath $(BUILD)) \

@@ -161,6 +161,12 @@ static gboolean block_parse(FtLeaseIscsi *l, FtLeaseRecord *now, char **why)
     return FALSE;
 }
 
+static gboolean reserves(const FtLeaseIscsi *l)
+{
+    return l->method == FT_LEASE_METHOD_RESERVE ||
+           l->method == FT_LEASE_METHOD_RASH;
+}
+
 static FtIscsiStatus block_flush(FtLeaseIscsi *l)
 {
     FtIscsiStatus status;
@@ -181,7 +187,8 @@ static FtIscsiStatus block_look(FtLeaseIscsi *l, gboolean to_change)
 {
     FtIscsiStatus status = FT_ISCSI_GOOD;
 
-    if (to_change && l->method == FT_LEASE_METHOD_RESERVE) {
+    if (to_change && reserves(l)) {
+        l->reserve.rash = l->method == FT_LEASE_METHOD_RASH;
         status = ft_lease_reserve_take(&l->reserve, l->session, l->end_us);
     }
     return status == FT_ISCSI_GOOD
@@ -190,7 +197,7 @@ static FtIscsiStatus block_look(FtLeaseIscsi *l, gboolean to_change)
 
 static void block_leave(FtLeaseIscsi *l)
 {
-    if (l->session && l->method == FT_LEASE_METHOD_RESERVE) {
+    if (l->session && reserves(l)) {
         ft_lease_reserve_park(&l->reserve, l->session);
     }
 }
@@ -200,8 +207,7 @@ static FtIscsiStatus block_change(FtLeaseIscsi *l)
 {
     FtIscsiStatus status;
 
-    if (l->method == FT_LEASE_METHOD_RESERVE ||
-        l->method == FT_LEASE_METHOD_BARE) {
+    if (reserves(l) || l->method == FT_LEASE_METHOD_BARE) {
         status = ft_iscsi_write(l->session, 0, 1, l->wanted);
         return status == FT_ISCSI_GOOD ? block_flush(l)
             : status == FT_ISCSI_CONFLICT ? FT_ISCSI_BUSY : status;

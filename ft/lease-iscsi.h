@@ -12,8 +12,10 @@ typedef enum FtLeaseMethod {
     FT_LEASE_METHOD_ANY,            /* a real command tells */
     FT_LEASE_METHOD_COMPARE,        /* COMPARE AND WRITE */
     FT_LEASE_METHOD_RESERVE,        /* read and write under a reservation */
-    FT_LEASE_METHOD_BARE,           /* read and write: not atomic, to show
-                                       that the check of a target finds it */
+    /* Not atomic, to show that the check of a target finds it. */
+    FT_LEASE_METHOD_BARE,           /* read and write */
+    FT_LEASE_METHOD_RASH,           /* RESERVE, but what the one before us had
+                                       sent is not waited for */
 } FtLeaseMethod;
 
 /* NULL only for what is no address: *why (g_free it) says what to write. */

@@ -102,8 +102,8 @@ static FtIscsiStatus move(FtLeaseReserve *reserve, FtIscsiSession *session,
 /* Nothing is under way any more that was let through before. */
 static FtIscsiStatus settle(FtLeaseReserve *reserve, FtIscsiSession *session)
 {
-    FtIscsiStatus status = reserve->late ? ft_iscsi_reset_lun(session)
-        : FT_ISCSI_GOOD;
+    FtIscsiStatus status = reserve->late && !reserve->rash
+        ? ft_iscsi_reset_lun(session) : FT_ISCSI_GOOD;
 
     if (status == FT_ISCSI_GOOD) {
         reserve->late = FALSE;

@@ -29,6 +29,7 @@ typedef struct FtLeaseReserve {
     guint64 key;                /* of this session, even; 0: none yet */
     guint64 old_key;            /* of the session before, which is gone */
     gboolean late;              /* of the one before us something may land */
+    gboolean rash;              /* nor is that waited for: for tests */
     guint64 seen;               /* somebody's busy key, */
     gint64 seen_us;             /* and since when */
 } FtLeaseReserve;

@@ -49,7 +49,7 @@ static const GOptionEntry entries[] = {
     { "calm", 0, 0, G_OPTION_ARG_NONE, &opt.calm,
       "check-target: no claimer is killed or stopped", NULL },
     { "method", 0, 0, G_OPTION_ARG_STRING, &opt.method,
-      "check-target: compare, reserve, or bare (which is not atomic)",
+      "check-target: compare or reserve; not atomic: bare, rash",
       "NAME" },
     { NULL }
 };
@@ -218,7 +218,8 @@ static int claim(FtLease *lease)
 
 static FtLeaseMethod method(const char *uri)
 {
-    static const char *const names[] = { "any", "compare", "reserve", "bare" };
+    static const char *const names[] = { "any", "compare", "reserve", "bare",
+                                        "rash" };
 
     if (!opt.method) {
         return FT_LEASE_METHOD_ANY;
@@ -231,7 +232,7 @@ static FtLeaseMethod method(const char *uri)
             return i;
         }
     }
-    fail(USAGE, "--method is compare, reserve or bare");
+    fail(USAGE, "--method is compare, reserve, bare or rash");
 }
 
 static int check_target(const char *uri, const FtIscsiLogin *login)

@@ -58,6 +58,10 @@ def ft_lease():
     return _find('FT_LEASE', 'ft-lease')
 
 
+def ft_faulty():
+    return _find('FT_FAULTY_LIBRARY', 'libft-faulty.so')
+
+
 def ft_log():
     return _find('FT_LOG', 'ft-log')
 

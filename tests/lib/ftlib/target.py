@@ -20,6 +20,8 @@ the with block.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import ctypes
+import mmap
 import os
 import pwd
 import shutil
@@ -194,17 +196,53 @@ class Target:
         return True
 
 
+class Faults(ctypes.Structure):
+    """What a Tgt(faulty=True) does to its LUNs' files (tests/faulty)."""
+
+    _fields_ = [(name, ctypes.c_int32) for name in (
+        'write_ms', 'write_percent', 'write_errno', 'read_errno', 'held',
+        'until_cleared')]
+
+    def hold_writes(self, limit_s):
+        """None is done till release_writes(); held: how many wait now."""
+        self.until_cleared = 1
+        self.write_percent = 100
+        self.write_ms = limit_s * 1000
+
+    def delay_writes(self, percent, longest_ms):
+        self.until_cleared = 0
+        self.write_percent = percent
+        self.write_ms = longest_ms
+
+    def release_writes(self):
+        self.write_ms = 0
+
+
 class Tgt(Target):
-    """tgtd.  io_threads: per LUN; with 1 writes land in their order."""
+    """tgtd.  io_threads: per LUN; with 1 writes land in their order.
+
+    faulty: .faults changes what its disks do.
+    """
 
     FIRST_LUN = 1                   # 0 is a controller
     name = 'tgt'
 
-    def __init__(self, luns, io_threads=1, **rest):
+    def __init__(self, luns, io_threads=1, faulty=False, **rest):
         super().__init__(luns, **rest)
         self._io_threads = io_threads
+        self.faults = self._make_faulty() if faulty else None
         self._control = os.path.join(self._directory, 'control')
         self._environment['TGT_IPC_SOCKET'] = self._control
+
+    def _make_faulty(self):
+        path = os.path.join(self._directory, 'faults')
+        with open(path, 'w+b') as file:
+            file.truncate(ctypes.sizeof(Faults))
+            shared = mmap.mmap(file.fileno(), ctypes.sizeof(Faults))
+        self._give(path)
+        library = shutil.copy(paths.ft_faulty(), self._directory)
+        self._environment.update(LD_PRELOAD=library, FT_FAULTY=path)
+        return Faults.from_buffer(shared)
 
     def _argv(self):
         for name in os.listdir(self._directory):
@@ -216,7 +254,7 @@ class Tgt(Target):
 
     def admin(self, mode, op, *words):
         """tgtadm; for what a test changes under a running target."""
-        self._run(_program('tgtadm'), '-C', str(CONTROL_PORT), '--lld',
+        self._run('env', '-u', 'LD_PRELOAD', _program('tgtadm'), '-C', str(CONTROL_PORT), '--lld',
                   'iscsi', '--mode', mode, '--op', op, *words)
 
     def _wait_ready(self):
