@@ -162,6 +162,7 @@ static void stall_primary(FtCoreStatus *core)
         ft_lag_update(&d.lag, core->appended, core->executed,
                       g_get_monotonic_time());
     }
+    ft_stream_set_rest(follows ? d.lag.rest_permille : 0);
     ft_stream_set_stall(
         core->appended - core->acknowledged > FT_LOG_BUFFER_MAX ||
         (follows && (core->appended - core->executed > FT_RING_MAX ||

@@ -15,10 +15,13 @@
 typedef struct FtLag {
     guint64 lag_ms;             /* age of the oldest byte not executed */
     guint64 log_rate;           /* over the last second or so */
+    guint rest_permille;        /* of its time the primary is to rest */
 
     GQueue samples;             /* when the log had reached which position */
     gint64 rate_since_us;
     guint64 rate_position;
+    gint64 rest_since_us;
+    double rest_sum;
 } FtLag;
 
 /* A zeroed FtLag is a fresh one. */

@@ -15,6 +15,7 @@
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
 #include "system/runstate.h"
+#include "ft-pace.h"
 #include "ft-quiet.h"
 #include "ft-stream-internal.h"
 #include "ft-time.h"
@@ -116,10 +117,7 @@ void ft_stream_hook_before_lock(void)
             ft_log_wait(ft_stream.log, UINT64_MAX, TURN_WAIT_MS);
         }
     }
-    while (ft_stream_records() && qatomic_read(&ft_stream.stall) &&
-           !qatomic_read(&current_cpu->stop)) {
-        ft_log_wait(ft_stream.log, UINT64_MAX, STARVED_WAIT_MS);
-    }
+    ft_pace_wait();
     ft_time_wait();
 }
 

@@ -41,7 +41,6 @@ typedef struct FtStream {
     bool main_polls;            /* backup: the main loop may sleep */
     bool vcpu_waits;            /* backup: for the main loop's turn to end */
     uint64_t vcpu_rounds, main_rounds;
-    bool stall;                 /* primary: buffers are full (M4) */
     bool input;                 /* primary: ops.input() has something */
     uint64_t executed;
     int64_t icount;

@@ -139,8 +139,8 @@ void ft_stream_end_log(void)
 {
     fflush(replay_file);
     ft_stream.to_log = false;
-    qatomic_set(&ft_stream.stall, false);
-    ft_log_wake(ft_stream.log);
+    ft_stream_set_rest(0);
+    ft_stream_set_stall(false);
 }
 
 uint64_t ft_stream_take_log_hash(void)
@@ -197,13 +197,6 @@ uint64_t ft_stream_output_position(void)
         cpu_exit(first_cpu);
     }
     return ft_log_end(ft_stream.log) + __fpending(replay_file);
-}
-
-void ft_stream_set_stall(bool stall)
-{
-    if (qatomic_xchg(&ft_stream.stall, stall) && !stall) {
-        ft_log_wake(ft_stream.log);
-    }
 }
 
 bool ft_stream_takes_input(void)

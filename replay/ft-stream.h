@@ -157,6 +157,12 @@ void ft_stream_catch_up(void);
 void ft_stream_rounds(uint64_t *vcpu, uint64_t *main);
 /* Primary: the vCPU waits while buffers are full or the backup is late. */
 void ft_stream_set_stall(bool stall);
+/*
+ * Primary: of FT_REST_WHOLE parts of its time the vCPU rests so many, fewer
+ * than all; it goes on at once when there is input.
+ */
+#define FT_REST_WHOLE 1000
+void ft_stream_set_rest(unsigned permille);
 /* Backup: go live when everything committed is executed. */
 void ft_stream_drain(void);
 /*
