@@ -114,8 +114,11 @@ class Subject:
             pair.backup.wait_state('listening', timeout=STATE_BOUND_S)
             pair.start_primary(f',new=on{never}', self.network.prefix_a)
         pair.primary.wait_state('protected', timeout=STATE_BOUND_S)
-        return pair.primary.qmp.wait_event(
-            'FT_STATE', lambda data: data['new'] == 'protected')['t']
+        # It may have been before there was anybody to tell.
+        return next((event['t'] for event in pair.primary.qmp.events
+                     if event['event'] == 'FT_STATE'
+                     and event['data']['new'] == 'protected'),
+                    time.monotonic())
 
     def boot(self):
         """Figures of the time to redis, from the guest's beginning."""
