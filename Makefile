@@ -18,6 +18,7 @@ help:
 	@echo
 	@echo '  make demo         a protected pair, a kill, and what the client saw'
 	@echo '  make demo CYCLES=20   the same 20 times, with the distribution'
+	@echo '  make demo LEASE=iscsi   disk and lease on LUNs of an iSCSI target, shared'
 	@echo '  make qemu         get QEMU and build the fork: $(BUILD)/qemu/qemu-system-x86_64'
 	@echo '  make check-fast   tests of the protocol, without QEMU: under a minute'
 	@echo '  make check        every test'
@@ -66,7 +67,7 @@ lease-race: deps-quiet
 	tests/functional/test_lease_race.py
 
 demo: qemu
-	@CYCLES=$(CYCLES) FT_BUILD=$(abspath $(BUILD)) \
+	@CYCLES=$(CYCLES) LEASE=$(LEASE) FT_BUILD=$(abspath $(BUILD)) \
 	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
 	$(PYTHON) tests/demo/run
 

@@ -12,6 +12,7 @@ from ftlib import FtError, guest
 from ftlib.pair import Pair
 from ftlib.relay import Relay
 
+import storage
 from load import Load
 
 PROTECTED_BOUND_S = 60
@@ -32,6 +33,7 @@ class Cycle:
         self._lag = []              # (CLOCK_MONOTONIC, ms, bytes, bytes/s)
         self._load = None
         self._pair = None
+        self._storage = None
         self._link = None           # --power: what can fall silent
         self.directory = os.path.join(directory, f'pair-{number}')
         self._template = template
@@ -42,6 +44,8 @@ class Cycle:
         self._pair = Pair(append='ft.job=redis', directory=self.directory,
                           template=self._template)
         self._pair.log = None
+        self._storage = storage.make(self._options.lease, self._pair,
+                                     self._template)
         if self._options.power:
             self._link = Relay(self._pair.listen_port)
             self._pair.peer_port = self._link.port
@@ -53,10 +57,14 @@ class Cycle:
             self._wait_takeover(killed)
             self._go_on(killed)
             self._check(killed)
+            self._load.close()
+            self._pair.close()
+            self.result.update(self._storage.check(self._screen))
         finally:
             if self._load:
                 self._load.close()
             self._pair.close()
+            self._storage.close()
             if self._link:
                 self._link.close()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -66,7 +74,7 @@ class Cycle:
 
     def _start(self):
         pair, screen = self._pair, self._screen
-        pair.prepare_disks()
+        self._storage.start(screen)
         pair.start_switch()
         screen.step('network', f'127.0.0.1:{pair.redis_port} leads through '
                     f'ft-switch to {guest.ADDRESS}:{guest.REDIS_PORT} in the '
@@ -78,8 +86,8 @@ class Cycle:
         pair.start_backup()
         pair.backup.wait_state('listening', timeout=PROTECTED_BOUND_S)
         screen.step('backup', f'pid {pair.backup.pid}, waits on '
-                    f'127.0.0.1:{pair.listen_port} with its own copy of '
-                    'the disk')
+                    f'127.0.0.1:{pair.listen_port} with '
+                    f'{self._storage.owner}')
         pair.start_primary()
         screen.step('primary', f'pid {pair.primary.pid}')
         status = pair.primary.wait_state('protected',

@@ -141,6 +141,7 @@ class Pair:
     """Everything of one pair.  Leaving the with block ends it all.
 
     append: for the guest's kernel.  options: instead of the Linux guest's.
+    disk: True: each has its own; else the file or URI that both have, or None.
     peer_port: where the primary connects, if not directly (a relay).
     """
 
@@ -174,7 +175,7 @@ class Pair:
         if self._options is None:
             self._options = guest.options(
                 netdev=guest.network_switch('../switch'), append=self._append,
-                disk='disk.raw' if self.disk else None)
+                disk='disk.raw' if self.disk is True else self.disk)
         return self._options
 
     def prepare_disks(self):
