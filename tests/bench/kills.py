@@ -42,7 +42,8 @@ def kills(count, power, until, progress):
     when it is to end, though not before KILLS_MIN of them."""
     work = tempfile.mkdtemp(prefix='ft-kills-', dir=paths.scratch_dir())
     options = argparse.Namespace(power=power, plain=False, before=BEFORE_S,
-                                 after=AFTER_S, seed=1)
+                                 after=AFTER_S, seed=1,
+                                 lease='local')
     results, errors = [], []
     try:
         template = os.path.join(work, 'disk.raw')
