@@ -10,6 +10,7 @@
 #ifndef FT_FT_H
 #define FT_FT_H
 
+typedef struct AioContext AioContext;
 typedef struct Chardev Chardev;
 typedef struct Monitor Monitor;
 typedef struct QDict QDict;
@@ -65,6 +66,12 @@ bool ft_restart_later(void (*fn)(void *opaque), void *opaque);
  */
 bool ft_oneshot_schedule(void (*fn)(void *opaque), void *opaque);
 void ft_oneshot_flush(void);
+/*
+ * A block driver below the disk guards has work for its main loop: that is
+ * this host's own affair, for the guards log what comes of it.  True: done.
+ */
+bool ft_oneshot_below(AioContext *ctx, void (*fn)(void *opaque),
+                      void *opaque);
 /*
  * A device waits for a request that it cancelled: every disk's requests
  * complete now.

@@ -62,3 +62,12 @@ void ft_oneshot_flush(void)
         oneshot_run(QTAILQ_FIRST(&waiting));
     }
 }
+
+bool ft_oneshot_below(AioContext *ctx, QEMUBHFunc *fn, void *opaque)
+{
+    if (!ft_stream_started()) {
+        return false;
+    }
+    aio_bh_schedule_oneshot(ctx, fn, opaque);
+    return true;
+}

@@ -35,6 +35,12 @@ bool ft_reply_hold(Monitor *monitor, QObject *request, QDict *text)
     return false;
 }
 
+bool ft_oneshot_below(AioContext *ctx, void (*fn)(void *opaque),
+                      void *opaque)
+{
+    return false;
+}
+
 void ft_disk_drain(void)
 {
 }
