@@ -229,7 +229,8 @@ static void fault_node(Sim *sim, SimFault fault, SimNode *node)
         sim_node_kill(sim, node);
         break;
     case FAULT_PAUSE:
-        node->paused_until = sim->now + sim_between(sim, 10, 3500) * SIM_MS;
+        node->paused_until = MAX(node->paused_until, sim->now +
+                                 sim_between(sim, 10, 3500) * SIM_MS);
         break;
     case FAULT_STOP_AMID:
         node->stop_in = sim_between(sim, 1, 60);
