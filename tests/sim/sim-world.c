@@ -217,6 +217,8 @@ static void fault_channel(Sim *sim, SimFault fault)
 
 static void fault_node(Sim *sim, SimFault fault, SimNode *node)
 {
+    gint64 until;
+
     if (!node->alive) {
         if (fault == FAULT_RESTART) {
             restart(sim, node);
@@ -229,8 +231,8 @@ static void fault_node(Sim *sim, SimFault fault, SimNode *node)
         sim_node_kill(sim, node);
         break;
     case FAULT_PAUSE:
-        node->paused_until = MAX(node->paused_until, sim->now +
-                                 sim_between(sim, 10, 3500) * SIM_MS);
+        until = sim->now + sim_between(sim, 10, 3500) * SIM_MS;
+        node->paused_until = MAX(node->paused_until, until);
         break;
     case FAULT_STOP_AMID:
         node->stop_in = sim_between(sim, 1, 60);
