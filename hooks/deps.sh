@@ -24,6 +24,8 @@ packages="$packages git cpio iproute2 iputils-ping e2fsprogs procps util-linux
 faketime man-db"
 # iSCSI targets, for tests.
 packages="$packages tgt istgt"
+# The model of the protocol.
+packages="$packages spin"
 # The fuzzers.
 packages="$packages clang libclang-rt-dev"
 

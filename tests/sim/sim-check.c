@@ -342,7 +342,8 @@ static gboolean attempt_under_way(const Sim *sim)
 
 /*
  * The owner was killed when it had no partner, as far as it knew: a step
- * that names one may land after that.
+ * that names one may land after that.  Or it knew that this had landed and
+ * was taking it back, since its backup had gone.
  */
 static gboolean died_unpaired(const Sim *sim)
 {
@@ -353,7 +354,8 @@ static gboolean died_unpaired(const Sim *sim)
         if (node->core && !node->alive &&
             !strcmp(sim->lease.owner, node->name)) {
             ft_core_status(node->core, &status);
-            return !sim->lease.partner[0] || !status.lease.partner[0];
+            return !sim->lease.partner[0] || !status.lease.partner[0] ||
+                   (node->role == FT_ROLE_PRIMARY && node->unpaired);
         }
     }
     return FALSE;

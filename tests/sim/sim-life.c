@@ -37,6 +37,7 @@ static void node_make(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
     node->rest_data = g_ptr_array_new_with_free_func(g_free);
     memset(node->completed, 0, sizeof(node->completed));
     node->stop_in = 0;
+    node->unpaired = FALSE;
 }
 
 void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,

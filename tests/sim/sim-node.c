@@ -156,6 +156,11 @@ static void state_changed(Sim *sim, SimNode *node, const FtAction *action)
     FtState old = node->state;
 
     node->state = action->state;
+    if (action->state != FT_STATE_HALTED) {
+        node->unpaired = action->state == FT_STATE_CLAIMING &&
+                         (old == FT_STATE_PAIRING ||
+                          (old == FT_STATE_CLAIMING && node->unpaired));
+    }
     sim_coverage.edges[node->role][old][action->state]++;
     sim_say(sim, node, "%s -> %s (%s: %s)", ft_core_state_name(old),
             ft_core_state_name(action->state),

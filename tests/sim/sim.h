@@ -183,6 +183,7 @@ typedef struct SimNode {
     gint8 peer;
     gint8 target;               /* where it connects to; -1: the world's */
     FtState state;
+    gboolean unpaired;          /* P: lost its backup while it paired */
     /* The toy machine and the driver's part. */
     gint boot;                  /* -1: none */
     gboolean guest, ungated, draining;
