@@ -111,6 +111,8 @@ void coroutine_fn ft_disk_shared_begin(FtDiskRequest *req);
 void ft_disk_shared_settle(FtDiskRequest *req);
 /* Its event came, and this machine's disk does not have it done yet. */
 bool ft_disk_shared_takes_longer(const FtDiskRequest *req);
+/* Its event came, and it is completed by that. */
+void ft_disk_shared_ended(const FtDiskRequest *req);
 /* Backup: the primary's disk has done it. */
 void ft_disk_shared_done(FtDiskRequest *req);
 /* The disk is drained: can all its requests complete now?  This one does. */

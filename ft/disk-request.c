@@ -213,6 +213,7 @@ static void request_event(void *opaque)
         request_settle(req);
         if (req->disk->shared) {
             req->io_done = true;        /* if not here, on the primary */
+            ft_disk_shared_ended(req);
         }
         request_complete(req);
     }

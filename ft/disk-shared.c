@@ -32,6 +32,7 @@
 #include "block/block-global-state.h"
 #include "block/block-io.h"
 #include "replay/ft-stream.h"
+#include "disk-fault.h"
 #include "disk-internal.h"
 #include "gate.h"
 
@@ -109,6 +110,19 @@ static void outcome(FtDiskRequest *req, int ret)
     }
 }
 
+static void fault_bh(void *opaque)
+{
+    ft_disk_fault_at(FT_DISK_POINT_ISSUED, 0);
+}
+
+/* While the disk has it, but not at once. */
+static void fault_issued(void)
+{
+    if (ft_disk_fault_is_at(FT_DISK_POINT_ISSUED)) {
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), fault_bh, NULL);
+    }
+}
+
 static void coroutine_fn io_entry(void *opaque)
 {
     FtDiskRequest *req = opaque;
@@ -121,7 +135,13 @@ static void coroutine_fn io_entry(void *opaque)
     req->issued = true;
     bdrv_inc_in_flight(bs);
     ft_disk_request_begun(req);
+    if (req->kind == FT_DISK_WRITE) {
+        fault_issued();
+    }
     ret = request_io(req);
+    if (req->kind == FT_DISK_WRITE) {
+        ft_disk_fault_at(FT_DISK_POINT_COMPLETED, 0);
+    }
     ft_disk_request_answered(req);
     outcome(req, ret);
     ft_disk_request_leave(req);
@@ -144,10 +164,20 @@ void coroutine_fn ft_disk_shared_begin(FtDiskRequest *req)
     }
     if (ft_disk_request_changes(req)) {
         req->position = ft_stream_output_position();
+        ft_disk_fault_at(FT_DISK_POINT_SUBMITTED, req->position);
     }
     begin_io(req);
     if (req->disk->drained) {
         qemu_bh_schedule(req->disk->bh);
+    }
+}
+
+void ft_disk_shared_ended(const FtDiskRequest *req)
+{
+    if (ft_disk_request_changes(req) && req->io_begun) {
+        ft_disk_fault_at(FT_DISK_POINT_ENDED,
+                         ft_disk_fault_is_at(FT_DISK_POINT_DELIVERED)
+                         ? ft_stream_output_position() : 0);
     }
 }
 

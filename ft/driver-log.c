@@ -9,6 +9,7 @@
 #include "replay/ft-stream.h"
 #include "replay/ft-time.h"
 #include "channel.h"
+#include "disk-fault.h"
 #include "driver-internal.h"
 #include "gate.h"
 #include "limits.h"
@@ -65,6 +66,7 @@ void ft_driver_log_send(const FtAction *action)
         frame.flags = at < action->to ? FT_FRAME_MORE : 0;
         ft_channel_send(&frame, l.scratch->data);
     }
+    ft_disk_fault_log(FT_DISK_POINT_SENT, action->to);
 }
 
 /*
@@ -166,6 +168,8 @@ void ft_driver_log_start(GMainContext *context)
 
 void ft_driver_appended(bool urgent)
 {
+    ft_disk_fault_log(FT_DISK_POINT_LOGGED,
+                      ft_log_committed(&ft_driver_log));
     if (urgent && qatomic_xchg(&l.append_pending, 1) == 0) {
         g_main_context_wakeup(g_source_get_context(l.append));
     }

@@ -10,6 +10,7 @@
 #include "exec/memory.h"
 #include "hw/core/cpu.h"
 #include "exec/address-spaces.h"
+#include "disk-fault.h"
 #include "options.h"
 
 /* The lowest bit of the register with this number, as a debugger counts. */
@@ -30,7 +31,10 @@ static bool flip_register(int64_t number, Error **errp)
 
 void qmp_x_ft_fault(bool has_register, int64_t number, bool has_port,
                     uint16_t port, bool has_value, uint8_t value,
-                    bool has_hang_ms, uint32_t hang_ms, Error **errp)
+                    bool has_hang_ms, uint32_t hang_ms,
+                    bool has_disk_point, FtDiskPoint disk_point,
+                    bool has_disk_count, uint32_t disk_count,
+                    bool has_disk_signal, int64_t disk_signal, Error **errp)
 {
     if (!ft_options.faults) {
         error_setg(errp, "faults are made only with -ft ...,x-faults=on");
@@ -45,5 +49,9 @@ void qmp_x_ft_fault(bool has_register, int64_t number, bool has_port,
     }
     if (has_hang_ms) {
         g_usleep((gulong)hang_ms * 1000);
+    }
+    if (has_disk_point) {
+        ft_disk_fault_set(disk_point, has_disk_count ? disk_count : 1,
+                          has_disk_signal ? disk_signal : SIGKILL);
     }
 }

@@ -9,6 +9,7 @@
 #include "qemu/thread.h"
 #include "replay/ft-stream.h"
 #include "core.h"
+#include "disk-fault.h"
 #include "gate.h"
 #include "trace.h"
 
@@ -201,6 +202,7 @@ void ft_gate_release(uint64_t position)
     if (watched) {
         gate.watcher();
     }
+    ft_disk_fault_log(FT_DISK_POINT_ACKNOWLEDGED, position);
 }
 
 bool ft_gate_admits(uint64_t position)

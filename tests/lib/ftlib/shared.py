@@ -26,13 +26,15 @@ def reports(machine):
 class SharedPair(rom.RomPair):
     """place: the disk, as -drive file=; a file of the pair's if not given.
 
-    guest: one of the small guests with a disk.
+    guest: one of the small guests with a disk.  faults: x-ft-fault works.
     """
 
-    def __init__(self, guest='disk', place=None, device=None, **rest):
+    def __init__(self, guest='disk', place=None, device=None,
+                 faults=False, **rest):
         super().__init__(guest, **rest)
         self.disk_path = os.path.join(self.directory, 'shared.raw')
         self._place = place
+        self._faults = faults
         with open(self.disk_path, 'wb') as file:
             file.truncate(rom.DISK_MB << 20)
         self._options += rom.disk_options(place or self.disk_path)
@@ -42,6 +44,8 @@ class SharedPair(rom.RomPair):
     def _start(self, node, ft, prefix=(), extra=()):
         if not self._place and not ft.startswith('replay'):
             ft += ',disks=shared'
+        if self._faults:
+            ft += ',x-faults=on'
         return super()._start(node, ft, prefix, extra)
 
     def start_replay_of(self, log, disk, name):
