@@ -247,13 +247,22 @@ void ft_disk_shared_completes(FtDiskRequest *req)
     }
 }
 
-static void kick_bh(void *opaque)
+/*
+ * In a coroutine the others go on when it ends; else each would go on at once,
+ * and if it waits again be found again in the queue.
+ */
+static void coroutine_fn kick_entry(void *opaque)
 {
     FtDisk *disk;
 
     QTAILQ_FOREACH(disk, &ft_disk_list, next) {
-        qemu_co_enter_all(&disk->overlap, NULL);
+        qemu_co_queue_restart_all(&disk->overlap);
     }
+}
+
+static void kick_bh(void *opaque)
+{
+    qemu_coroutine_enter(qemu_coroutine_create(kick_entry, NULL));
 }
 
 void ft_disk_shared_kick(void)
