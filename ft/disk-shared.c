@@ -421,12 +421,11 @@ void ft_disk_status(FtDiskStatus *status)
     status->why = shared.why;
     QTAILQ_FOREACH(disk, &ft_disk_list, next) {
         QTAILQ_FOREACH(req, &disk->requests, next) {
-            if (!disk->shared) {
-                continue;
+            if (disk->shared && !req->io_done) {
+                status->unfinished++;
+                status->held += req->io_begun && !req->issued &&
+                    ft_disk_request_changes(req);
             }
-            status->unfinished++;
-            status->held += req->io_begun && !req->issued &&
-                ft_disk_request_changes(req);
         }
     }
 }

@@ -49,7 +49,7 @@ void ft_disk_finish(void);
 typedef struct FtDiskStatus {
     bool active;                /* this machine uses the shared disks */
     const char *why;            /* it would, and can't; NULL: nothing */
-    unsigned unfinished;        /* requests to shared disks */
+    unsigned unfinished;        /* requests that a shared disk has not done */
     unsigned held;              /* of them, changes that wait for their turn */
 } FtDiskStatus;
 

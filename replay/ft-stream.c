@@ -336,6 +336,7 @@ bool ft_stream_hook_fetch(void)
             break;
         }
         run_control(false);
+        qatomic_set(&ft_stream.executed, ft_source_position());
     }
     replay_state.data_kind = EVENT_END;
     replay_state.has_unread_data = true;

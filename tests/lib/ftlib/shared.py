@@ -27,17 +27,18 @@ class SharedPair(rom.RomPair):
     """place: the disk, as -drive file=; a file of the pair's if not given.
 
     guest: one of the small guests with a disk.  faults: x-ft-fault works.
+    drive: more of the disk's -drive.
     """
 
     def __init__(self, guest='disk', place=None, device=None,
-                 faults=False, **rest):
+                 faults=False, drive='', **rest):
         super().__init__(guest, **rest)
         self.disk_path = os.path.join(self.directory, 'shared.raw')
         self._place = place
         self._faults = faults
         with open(self.disk_path, 'wb') as file:
             file.truncate(rom.DISK_MB << 20)
-        self._options += rom.disk_options(place or self.disk_path)
+        self._options += rom.disk_options((place or self.disk_path) + drive)
         if device:
             self._options[-1] = device
 
