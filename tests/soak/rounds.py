@@ -28,6 +28,10 @@ PROTECT_S = 60
 BOOT_S = 180
 END_S = 120
 REPLAY_S = 240
+# A host that is too busy is no hang: who had less CPU time than this share of
+# a bound may take so many times as long.
+ENOUGH_CPU = 0.25
+BUSY_FACTOR = 5
 POLL_S = 0.02
 LOOK_S = 0.2                # between two looks at the CPU time used
 LOST = 4                    # exit status: the other side won the lease
@@ -136,12 +140,24 @@ class Round:
     def _all_over(self):
         return is_over(self._pair.primary) and is_over(self._pair.backup)
 
+    def _hang_check(self, what, limit_s):
+        """A function that raises when limit_s was not enough."""
+        begun, cpu_s = time.monotonic(), sum(self._cpu_s.values())
+
+        def check():
+            waited = time.monotonic() - begun
+            had_s = sum(self._cpu_s.values()) - cpu_s
+            if waited > limit_s and (had_s > limit_s * ENOUGH_CPU or
+                                     waited > limit_s * BUSY_FACTOR):
+                raise RoundFailed('hang', f'{waited:.0f} s, {had_s:.0f} of '
+                                  f'them with a CPU, without: {what}')
+        return check
+
     def _wait(self, what, condition, limit_s):
         self._progress(what)
-        end = time.monotonic() + limit_s
+        check = self._hang_check(what, limit_s)
         while not condition():
-            if time.monotonic() > end:
-                raise RoundFailed('hang', f'{limit_s} s without: {what}')
+            check()
             self._turn()
 
     def _said(self, text):
@@ -180,11 +196,9 @@ class Round:
                         self._path('replay', 'disk.raw'))
         machine = self._pair.start_replay_apart(
             f'../{node}/{node}.log', 'disk.raw,snapshot=off')
-        end = time.monotonic() + REPLAY_S
+        check = self._hang_check('the end of the replay', REPLAY_S)
         while not is_over(machine):
-            if time.monotonic() > end:
-                raise RoundFailed('hang', f'{REPLAY_S} s without the end of '
-                                  'the replay')
+            check()
             self._note_cpu()
             time.sleep(0.1)
         said = machine.process.errors()
