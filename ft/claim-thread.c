@@ -13,6 +13,7 @@ static struct {
     FtLease *lease;
     FtLeaseAnswerFn *answer;
     GAsyncQueue *jobs;
+    GHashTable *nonces;         /* of all steps asked for; the thread's */
     QemuThread thread;
 } lt;
 
@@ -29,12 +30,15 @@ static void carry_out(FtLeaseJob *job)
     static const char *const names[] = { "won", "lost", "unknown" };
 
     if (job->step) {
+        g_hash_table_add(lt.nonces, g_memdup2(&job->to.nonce,
+                                              sizeof(job->to.nonce)));
         job->result = ft_lease_step(lt.lease, &job->from, &job->to, &job->now,
                                     &job->why);
     } else {
         job->result = ft_lease_read(lt.lease, &job->now, &job->why)
             ? FT_LEASE_WON : FT_LEASE_UNKNOWN;
     }
+    job->own = g_hash_table_contains(lt.nonces, &job->now.nonce);
     trace_ft_claim_thread_result(job->step ? names[job->result] : "read",
                                  job->now.generation, job->now.owner,
                                  job->now.partner, job->why ?: "");
@@ -47,7 +51,7 @@ static void *lease_thread(void *opaque)
         FtLeaseJob *job = g_async_queue_pop(lt.jobs);
 
         carry_out(job);
-        lt.answer(job);
+        job->answer(job);
     }
     return NULL;
 }
@@ -56,6 +60,7 @@ void ft_claim_thread_ask(const FtAction *action)
 {
     FtLeaseJob *job = g_new0(FtLeaseJob, 1);
 
+    job->answer = lt.answer;
     job->step = action->type == FT_ACTION_LEASE_STEP;
     if (job->step) {
         job->from = action->from_record;
@@ -66,11 +71,21 @@ void ft_claim_thread_ask(const FtAction *action)
     g_async_queue_push(lt.jobs, job);
 }
 
+void ft_claim_thread_look(FtLeaseAnswerFn *answer)
+{
+    FtLeaseJob *job = g_new0(FtLeaseJob, 1);
+
+    job->answer = answer;
+    g_async_queue_push(lt.jobs, job);
+}
+
 void ft_claim_thread_start(FtLease *lease, FtLeaseAnswerFn *answer)
 {
     lt.lease = lease;
     lt.answer = answer;
     lt.jobs = g_async_queue_new();
+    lt.nonces = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                      NULL);
     qemu_thread_create(&lt.thread, "ft-lease", lease_thread, NULL,
                        QEMU_THREAD_DETACHED);
 }

@@ -34,6 +34,7 @@
 #include "replay/ft-stream.h"
 #include "disk-fault.h"
 #include "disk-internal.h"
+#include "fence.h"
 #include "gate.h"
 
 /* A disk that can't be had is asked for again after this. */
@@ -68,15 +69,19 @@ static void take_unwritten(FtDiskRequest *req, GPtrArray *writes)
 static int coroutine_fn request_io(FtDiskRequest *req)
 {
     g_autoptr(GPtrArray) writes = NULL;
+    unsigned tries = 0;
     int ret;
 
     if (req->kind == FT_DISK_READ) {
         writes = ft_disk_order_unwritten(req);
     }
-    WITH_GRAPH_RDLOCK_GUARD() {
-        ret = ft_disk_request_io(req,
-                                 (BdrvChild *)blk_root(req->disk->shared));
-    }
+    do {
+        ft_fence_enter();
+        WITH_GRAPH_RDLOCK_GUARD() {
+            ret = ft_disk_request_io(
+                req, (BdrvChild *)blk_root(req->disk->shared));
+        }
+    } while (ft_fence_leave(ret, &tries));
     if (ret >= 0 && writes) {
         take_unwritten(req, writes);
     }

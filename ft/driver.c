@@ -20,6 +20,7 @@
 #include "control.h"
 #include "driver-internal.h"
 #include "evidence.h"
+#include "fence.h"
 #include "gate.h"
 #include "halt.h"
 #include "jobs.h"
@@ -111,6 +112,17 @@ static gboolean lease_answer(gpointer opaque)
 static void lease_answered(FtLeaseJob *job)
 {
     ft_driver_in_io_thread(lease_answer, job, ft_claim_thread_job_free);
+}
+
+/* In the main thread. */
+static void fenced(FtLeaseResult result, const char *text)
+{
+    Closure *closure = g_new0(Closure, 1);
+
+    closure->event.type = FT_EVENT_FENCED;
+    closure->event.result = result;
+    closure->text = g_strdup(text);
+    ft_driver_in_io_thread(closure_run, closure, closure_free);
 }
 
 /* --- timers -------------------------------------------------------------- */
@@ -271,7 +283,7 @@ static void carry_out(const FtAction *action)
         ft_claim_thread_ask(action);
         break;
     case FT_ACTION_FENCE:
-        ft_driver_post(FT_EVENT_FENCED, 0, NULL);
+        ft_fence_begin(fenced);
         break;
     case FT_ACTION_STORE:
         ft_log_append(&ft_driver_log, action->data, action->size);

@@ -28,6 +28,7 @@
 #include "disks.h"
 #include "driver.h"
 #include "evidence.h"
+#include "fence.h"
 #include "ft.h"
 #include "gate.h"
 #include "halt.h"
@@ -141,6 +142,7 @@ static void machine_done(Notifier *notifier, void *opaque)
         error_reportf_err(err, "-ft: ");
         exit(1);
     }
+    ft_fence_setup();
     ft_control_init(ft_options.role, start_paused);
     ft_digest_init(ft_options.digest_ms);
     node = ft_identity_node();

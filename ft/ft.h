@@ -32,6 +32,15 @@ struct QemuOpts *ft_setup(struct QemuOpts *icount);
 /* The user's machine options were applied; -ft's own follow. */
 void ft_settings_for_machine(struct Object *machine);
 
+/*
+ * An iSCSI LUN was opened; true: it may be a shared disk, which the fence
+ * watches over, and is written by plain writes only.  It closes.
+ */
+struct iscsi_context;
+bool ft_fence_lun_opened(struct BlockDriverState *bs,
+                         struct iscsi_context *ctx, int number);
+void ft_fence_lun_closed(struct BlockDriverState *bs);
+
 /* More flags to open a drive with. */
 int ft_disks_open_flags(const char *file, struct QDict *options);
 

@@ -4,13 +4,16 @@
  * libiscsi's synchronous calls can't be used: they hang or crash when the
  * target dies.  Its own time-outs count seconds of the wall clock, and not
  * while it connects.  So this is its asynchronous interface with a loop of
- * our own around poll(2).  What a callback is given stays allocated until the
- * context is gone, since destroying that calls it once more.
+ * our own around poll(2).  What a callback is given is of its own and lives
+ * until that has been called, or till the context is gone.
  *
  * Source: SPC-4 and SBC-3 (commands, sense, persistent reservations).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE              /* POLLRDHUP */
+#endif
 #include <glib.h>
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
@@ -22,6 +25,8 @@
 enum {
     POLL_MS = 100,              /* libiscsi wants to be called now and then */
     LOGOUT_MS = 200,
+    NOPS_MAX = 2,               /* 5 s apart: QEMU gives up at 3 */
+    BORROWED_BLOCK = 512,       /* what a read of it has to fit in */
     ATTENTIONS_MAX = 8,         /* told one after the other at the start */
     SENSE_KEY_ABORTED = 0xb,    /* has no name in libiscsi */
     SENSE_INVALID_OPCODE = 0x2000,
@@ -33,17 +38,27 @@ enum {
     HOLDER_TYPE_AT = 21,
 };
 
+typedef struct Question {
+    gboolean answered;
+    gboolean forgotten;         /* nobody waits: freed when answered */
+    int status;
+    guint32 response;           /* of task management */
+} Question;
+
 struct FtIscsiSession {
     const FtIscsiAddress *address;
+    int lun;
     struct iscsi_context *ctx;  /* NULL: broken */
     guint deadline_ms;
     guint block_size;
     guint64 blocks;
     char *error;
+    Question *connect;          /* is answered once more when it ends */
 
-    gboolean answered;          /* the command under way */
-    int status;
-    guint32 response;           /* of task management */
+    /* Somebody else's context: see ft_iscsi_borrow(). */
+    FtIscsiPauseFn *pause;      /* NULL: it is our own */
+    gboolean renewing;
+    gboolean broken;
 };
 
 /* --- one question at a time ---------------------------------------------- */
@@ -63,59 +78,89 @@ static void say_context(FtIscsiSession *s, const char *doing)
 static void on_answer(struct iscsi_context *ctx, int status, void *data,
                       void *opaque)
 {
-    FtIscsiSession *s = opaque;
+    Question *q = opaque;
 
-    s->answered = TRUE;
-    s->status = status;
+    q->answered = TRUE;
+    q->status = status;
+    if (q->forgotten) {
+        g_free(q);
+    }
 }
 
 static void on_response(struct iscsi_context *ctx, int status, void *data,
                         void *opaque)
 {
-    FtIscsiSession *s = opaque;
+    Question *q = opaque;
 
-    on_answer(ctx, status, data, opaque);
-    s->response = status == SCSI_STATUS_GOOD && data
+    q->response = status == SCSI_STATUS_GOOD && data
         ? *(guint32 *)data : ISCSI_TMR_FUNC_REJECTED;
+    on_answer(ctx, status, data, opaque);
 }
 
-/* From here on nothing more goes to the target. */
+/* From here on nothing more of ours goes to the target. */
 static void break_off(FtIscsiSession *s)
 {
-    g_clear_pointer(&s->ctx, iscsi_destroy_context);
+    if (s->pause) {
+        iscsi_scsi_cancel_all_tasks(s->ctx);
+        s->broken = TRUE;
+    } else {
+        g_clear_pointer(&s->ctx, iscsi_destroy_context);
+    }
+}
+
+/* After it was answered, or nobody waits for that any more. */
+static void question_end(Question *q)
+{
+    if (q->answered) {
+        g_free(q);
+    } else {
+        q->forgotten = TRUE;
+    }
+}
+
+/* What libiscsi has to do now, if anything.  False: the connection ended. */
+static gboolean serve(FtIscsiSession *s, int wait_ms)
+{
+    struct pollfd pfd = {
+        .fd = iscsi_get_fd(s->ctx),
+        .events = iscsi_which_events(s->ctx),
+    };
+
+    return poll(&pfd, 1, wait_ms) < 0 ||         /* a signal */
+           iscsi_service(s->ctx, pfd.revents) >= 0;
 }
 
 /* False: no answer, and s->error says why; the session is over. */
-static gboolean wait_answer(FtIscsiSession *s, guint deadline_ms)
+static gboolean wait_answer(FtIscsiSession *s, const gboolean *answered,
+                            guint deadline_ms)
 {
     gint64 end = g_get_monotonic_time() + (gint64)deadline_ms * 1000;
 
-    while (!s->answered) {
+    while (!*answered) {
         gint64 left_ms = (end - g_get_monotonic_time() + 999) / 1000;
-        struct pollfd pfd = { .fd = iscsi_get_fd(s->ctx) };
 
         if (left_ms <= 0) {
             say(s, g_strdup_printf("no answer within %u ms", deadline_ms));
             return FALSE;
         }
-        pfd.events = iscsi_which_events(s->ctx);
-        if (poll(&pfd, 1, MIN(left_ms, POLL_MS)) < 0) {
-            continue;                   /* a signal */
-        }
-        if (iscsi_service(s->ctx, pfd.revents) < 0 && !s->answered) {
+        if (!serve(s, s->pause ? 0 : MIN(left_ms, POLL_MS)) && !*answered) {
             say_context(s, "the connection ended");
             return FALSE;
+        }
+        if (s->pause && !*answered) {
+            s->pause();
         }
     }
     return TRUE;
 }
 
 /* What the target said to a command. */
-static FtIscsiStatus status_of(FtIscsiSession *s, const struct scsi_task *task)
+static FtIscsiStatus status_of(FtIscsiSession *s, int status,
+                               const struct scsi_task *task)
 {
     guint sense = task->sense.ascq;
 
-    switch (s->status) {
+    switch (status) {
     case SCSI_STATUS_GOOD:
         return FT_ISCSI_GOOD;
     case SCSI_STATUS_RESERVATION_CONFLICT:
@@ -130,7 +175,7 @@ static FtIscsiStatus status_of(FtIscsiSession *s, const struct scsi_task *task)
         break;
     default:
         say(s, g_strdup_printf("the connection ended (status %#x)",
-                               s->status));
+                               status));
         return FT_ISCSI_BROKEN;
     }
     say(s, g_strdup_printf("%s (sense %x/%04x)",
@@ -157,28 +202,31 @@ static FtIscsiStatus command(FtIscsiSession *s, struct scsi_task *task,
 {
     struct iscsi_data data = { .size = length, .data = (guint8 *)out };
     FtIscsiStatus status = FT_ISCSI_BROKEN;
+    Question *q = g_new0(Question, 1);
 
     g_assert(task);
-    s->answered = FALSE;
     if (in) {
         scsi_task_add_data_in_buffer(task, length, in);
     }
-    if (!s->ctx) {
+    if (ft_iscsi_is_broken(s)) {
         say(s, g_strdup("the connection ended"));
-    } else if (iscsi_scsi_command_async(s->ctx, s->address->lun, task,
-                                        on_answer, out ? &data : NULL, s)) {
+        q->answered = TRUE;
+    } else if (iscsi_scsi_command_async(s->ctx, s->lun, task, on_answer,
+                                        out ? &data : NULL, q)) {
         say_context(s, "can't send a command");
-    } else if (wait_answer(s, s->deadline_ms)) {
-        status = status_of(s, task);
+        q->answered = TRUE;
+    } else if (wait_answer(s, &q->answered, s->deadline_ms)) {
+        status = status_of(s, q->status, task);
     }
     if (status == FT_ISCSI_GOOD && in &&
         task->residual_status == SCSI_RESIDUAL_UNDERFLOW) {
         memset(in + length - MIN(task->residual, length), 0,
                MIN(task->residual, length));
     }
-    if (status == FT_ISCSI_BROKEN) {
+    if (status == FT_ISCSI_BROKEN && s->ctx) {
         break_off(s);                   /* before its task goes */
     }
+    question_end(q);
     scsi_free_scsi_task(task);
     return status;
 }
@@ -271,23 +319,37 @@ FtIscsiStatus ft_iscsi_holder(FtIscsiSession *s, guint64 *key,
 
 FtIscsiStatus ft_iscsi_reset_lun(FtIscsiSession *s)
 {
-    s->answered = FALSE;
-    if (!s->ctx || iscsi_task_mgmt_lun_reset_async(
-            s->ctx, s->address->lun, on_response, s)) {
+    FtIscsiStatus status = FT_ISCSI_BROKEN;
+    Question *q = g_new0(Question, 1);
+
+    if (ft_iscsi_is_broken(s) ||
+        iscsi_task_mgmt_lun_reset_async(s->ctx, s->lun, on_response, q)) {
         say(s, g_strdup("can't send a reset of the LUN"));
-        break_off(s);
-        return FT_ISCSI_BROKEN;
+        q->answered = TRUE;
+    } else if (wait_answer(s, &q->answered, s->deadline_ms) &&
+               q->status == SCSI_STATUS_GOOD) {
+        status = q->response == ISCSI_TMR_FUNC_COMPLETE ? FT_ISCSI_GOOD
+            : FT_ISCSI_UNSUPPORTED;
     }
-    if (!wait_answer(s, s->deadline_ms) || s->status != SCSI_STATUS_GOOD) {
-        break_off(s);
-        return FT_ISCSI_BROKEN;
-    }
-    if (s->response != ISCSI_TMR_FUNC_COMPLETE) {
+    if (status == FT_ISCSI_UNSUPPORTED) {
         say(s, g_strdup_printf("the target refuses to reset the LUN "
-                               "(response %u)", s->response));
-        return FT_ISCSI_UNSUPPORTED;
+                               "(response %u)", q->response));
     }
-    return FT_ISCSI_GOOD;
+    if (status == FT_ISCSI_BROKEN && s->ctx) {
+        break_off(s);
+    }
+    question_end(q);
+    return status;
+}
+
+FtIscsiStatus ft_iscsi_ready(FtIscsiSession *s)
+{
+    FtIscsiStatus status = FT_ISCSI_ATTENTION;
+
+    for (int i = 0; i < ATTENTIONS_MAX && status == FT_ISCSI_ATTENTION; i++) {
+        status = command(s, scsi_cdb_testunitready(), NULL, NULL, 0);
+    }
+    return status;
 }
 
 /* --- a session's life ---------------------------------------------------- */
@@ -322,15 +384,16 @@ static gboolean log_in(FtIscsiSession *s, gboolean *denied)
     if (!set_up(s)) {
         return FALSE;
     }
-    if (iscsi_full_connect_async(s->ctx, s->address->portal, s->address->lun,
-                                 on_answer, s)) {
+    s->connect = g_new0(Question, 1);
+    if (iscsi_full_connect_async(s->ctx, s->address->portal, s->lun,
+                                 on_answer, s->connect)) {
         say_context(s, "can't connect");
         return FALSE;
     }
-    if (!wait_answer(s, s->deadline_ms)) {
+    if (!wait_answer(s, &s->connect->answered, s->deadline_ms)) {
         return FALSE;
     }
-    if (s->status != SCSI_STATUS_GOOD) {
+    if (s->connect->status != SCSI_STATUS_GOOD) {
         say_context(s, "can't log in");
         /* libiscsi gives the class and detail of the answer only as text. */
         *denied = strstr(s->error, "uthenti") || strstr(s->error, "uthoriz");
@@ -365,6 +428,16 @@ static gboolean learn_size(FtIscsiSession *s)
     return TRUE;
 }
 
+static void session_free(FtIscsiSession *s)
+{
+    if (s->ctx) {
+        break_off(s);
+    }
+    g_free(s->connect);
+    g_free(s->error);
+    g_free(s);
+}
+
 FtIscsiSession *ft_iscsi_login(const FtIscsiAddress *address,
                                guint deadline_ms, gboolean *denied,
                                char **why)
@@ -373,29 +446,103 @@ FtIscsiSession *ft_iscsi_login(const FtIscsiAddress *address,
 
     *denied = FALSE;
     s->address = address;
+    s->lun = address->lun;
     s->deadline_ms = deadline_ms;
     if (log_in(s, denied) && learn_size(s)) {
         return s;
     }
     *why = g_steal_pointer(&s->error);
-    break_off(s);
-    g_free(s);
+    session_free(s);
     return NULL;
 }
 
 void ft_iscsi_logout(FtIscsiSession *s)
 {
+    Question *q;
+
     if (!s) {
         return;
     }
-    s->answered = FALSE;
-    if (s->ctx && !iscsi_logout_async(s->ctx, on_answer, s)) {
-        wait_answer(s, LOGOUT_MS);
+    if (s->ctx && !s->pause) {
+        q = g_new0(Question, 1);
+        if (iscsi_logout_async(s->ctx, on_answer, q)) {
+            q->answered = TRUE;
+        } else {
+            wait_answer(s, &q->answered, LOGOUT_MS);
+        }
+        break_off(s);
+        question_end(q);
     }
-    break_off(s);
-    g_free(s->error);
-    g_free(s);
+    session_free(s);
 }
+
+/* --- a session of somebody else's ---------------------------------------- */
+
+FtIscsiSession *ft_iscsi_borrow(struct iscsi_context *ctx, int lun,
+                                guint deadline_ms, FtIscsiPauseFn *pause)
+{
+    FtIscsiSession *s = g_new0(FtIscsiSession, 1);
+
+    s->ctx = ctx;
+    s->lun = lun;
+    s->deadline_ms = deadline_ms;
+    s->block_size = BORROWED_BLOCK;
+    s->pause = pause;
+    iscsi_set_noautoreconnect(ctx, 1);
+    return s;
+}
+
+void ft_iscsi_give_back(FtIscsiSession *s)
+{
+    iscsi_set_noautoreconnect(s->ctx, 0);
+    session_free(s);
+}
+
+gboolean ft_iscsi_is_dropped(const FtIscsiSession *s)
+{
+    struct pollfd pfd = { .fd = iscsi_get_fd(s->ctx), .events = POLLRDHUP };
+
+    return s->broken || s->renewing ||
+           iscsi_get_nops_in_flight(s->ctx) >= NOPS_MAX ||
+           poll(&pfd, 1, 0) > 0;
+}
+
+void ft_iscsi_cancel(FtIscsiSession *s)
+{
+    iscsi_scsi_cancel_all_tasks(s->ctx);
+}
+
+FtIscsiStatus ft_iscsi_renew(FtIscsiSession *s)
+{
+    gint64 end = g_get_monotonic_time() + (gint64)s->deadline_ms * 1000;
+    FtIscsiStatus status;
+
+    if (!s->renewing) {
+        s->renewing = TRUE;
+        iscsi_scsi_cancel_all_tasks(s->ctx);
+        iscsi_set_noautoreconnect(s->ctx, 0);
+        if (iscsi_is_logged_in(s->ctx)) {
+            iscsi_reconnect(s->ctx);
+        }
+    }
+    while (!iscsi_is_logged_in(s->ctx)) {
+        serve(s, 0);
+        if (g_get_monotonic_time() > end) {
+            say_context(s, "can't log in again");
+            return FT_ISCSI_BROKEN;
+        }
+        s->pause();
+    }
+    s->broken = FALSE;
+    status = ft_iscsi_ready(s);
+    if (status == FT_ISCSI_GOOD) {
+        iscsi_set_noautoreconnect(s->ctx, 1);
+        s->renewing = FALSE;
+    }
+    return status;
+}
+
+/* --- what is known of it ------------------------------------------------- */
 
 void ft_iscsi_set_deadline(FtIscsiSession *s, guint deadline_ms)
 {
@@ -404,7 +551,7 @@ void ft_iscsi_set_deadline(FtIscsiSession *s, guint deadline_ms)
 
 gboolean ft_iscsi_is_broken(const FtIscsiSession *s)
 {
-    return !s->ctx;
+    return !s->ctx || s->broken;
 }
 
 const char *ft_iscsi_error(const FtIscsiSession *s)

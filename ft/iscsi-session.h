@@ -55,6 +55,29 @@ FtIscsiSession *ft_iscsi_login(const FtIscsiAddress *address,
 /* Logs out if the target still answers. */
 void ft_iscsi_logout(FtIscsiSession *session);
 
+/*
+ * The session of QEMU's own iSCSI driver, which goes on to use it: commands
+ * of ours among its own.  From here on it does not reconnect by itself, so
+ * that nothing is sent twice, or over a session that others did not check;
+ * what is under way when it ends is cancelled, and what is sent afterwards
+ * stays where it is.  pause is called while an answer is waited for: it
+ * yields, for there is no thread to block.
+ */
+struct iscsi_context;
+typedef void FtIscsiPauseFn(void);
+FtIscsiSession *ft_iscsi_borrow(struct iscsi_context *ctx, int lun,
+                                guint deadline_ms, FtIscsiPauseFn *pause);
+void ft_iscsi_give_back(FtIscsiSession *session);
+/* It has ended, or the target has been silent for ten seconds. */
+gboolean ft_iscsi_is_dropped(const FtIscsiSession *session);
+/* All that the driver has under way ends, with an error. */
+void ft_iscsi_cancel(FtIscsiSession *session);
+/*
+ * A new session in the old one's place; nobody else may give commands
+ * meanwhile.  Not good: not yet; call again.
+ */
+FtIscsiStatus ft_iscsi_renew(FtIscsiSession *session);
+
 /* For the commands from now on. */
 void ft_iscsi_set_deadline(FtIscsiSession *session, guint deadline_ms);
 gboolean ft_iscsi_is_broken(const FtIscsiSession *session);
@@ -73,6 +96,8 @@ FtIscsiStatus ft_iscsi_write(FtIscsiSession *session, guint64 lba,
 FtIscsiStatus ft_iscsi_compare_and_write(FtIscsiSession *session, guint64 lba,
                                          const guint8 *from,
                                          const guint8 *to);
+/* Nothing to tell any more of what happened before. */
+FtIscsiStatus ft_iscsi_ready(FtIscsiSession *session);
 FtIscsiStatus ft_iscsi_flush(FtIscsiSession *session);
 
 FtIscsiStatus ft_iscsi_reserve(FtIscsiSession *session,

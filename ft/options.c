@@ -46,6 +46,7 @@ static QemuOptsList ft_opts = {
         { .name = "stop-position", .type = QEMU_OPT_NUMBER },
         { .name = "stop-instruction", .type = QEMU_OPT_NUMBER },
         { .name = "x-faults", .type = QEMU_OPT_BOOL },
+        { .name = "x-fence", .type = QEMU_OPT_BOOL },
         { .name = "evidence", .type = QEMU_OPT_STRING },
         { .name = "digest-ms", .type = QEMU_OPT_NUMBER },
         { /* end */ }
@@ -263,6 +264,7 @@ static void parse_digest(QemuOpts *opts)
     }
     ft_options.digest_ms = ms;
     ft_options.faults = qemu_opt_get_bool(opts, "x-faults", false);
+    ft_options.no_fence = !qemu_opt_get_bool(opts, "x-fence", true);
     ft_options.evidence = g_strdup(qemu_opt_get(opts, "evidence"));
 }
 

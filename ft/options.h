@@ -38,6 +38,7 @@ typedef struct FtOptions {
     uint64_t stop_instruction;
     char *evidence;             /* where bundles go; NULL: the usual place */
     bool faults;                /* tests may damage this machine */
+    bool no_fence;              /* tests want to see what it is good for */
     unsigned digest_ms;         /* 0: digests on demand only */
 } FtOptions;
 

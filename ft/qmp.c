@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "disks.h"
 #include "driver.h"
+#include "fence.h"
 #include "gate.h"
 #include "log-sink.h"
 #include "options.h"
@@ -87,6 +88,7 @@ static FtDisksInfo *disks_info(void)
     info->unfinished = status.unfinished;
     info->held_writes = status.held;
     info->text = g_strdup(status.why);
+    info->fence = ft_fence_text();
     return info;
 }
 
@@ -183,6 +185,9 @@ static void append_disks(GString *buf, const FtDisksInfo *disks)
                            : "not used by this machine", disks->unfinished,
                            disks->held_writes, disks->text ? "; " : "",
                            disks->text ?: "");
+    if (disks->fence) {
+        g_string_append_printf(buf, "fence: %s\n", disks->fence);
+    }
 }
 
 static HumanReadableText *info_ft(Error **errp)

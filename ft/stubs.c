@@ -49,3 +49,13 @@ bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline)
 {
     return false;
 }
+
+bool ft_fence_lun_opened(BlockDriverState *bs, struct iscsi_context *ctx,
+                         int number)
+{
+    return false;
+}
+
+void ft_fence_lun_closed(BlockDriverState *bs)
+{
+}
