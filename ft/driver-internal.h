@@ -11,7 +11,7 @@
 #include "driver.h"
 
 /* Log that no output waits for is collected for this long (M3). */
-#define FT_DRIVER_BATCH_MS 2
+#define FT_DRIVER_BATCH_MS 10
 
 /* driver.c */
 void ft_driver_feed(const FtEvent *event);

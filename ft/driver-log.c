@@ -5,7 +5,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
-#include "hw/core/cpu.h"
 #include "replay/ft-stream.h"
 #include "replay/ft-time.h"
 #include "channel.h"
@@ -14,9 +13,6 @@
 #include "gate.h"
 #include "limits.h"
 #include "log-sink.h"
-
-/* A guest that never idles publishes its instruction count this often. */
-#define SLICE_MS 10
 
 FtLog ft_driver_log;
 
@@ -175,10 +171,12 @@ void ft_driver_appended(bool urgent)
     }
 }
 
-/* What is not urgent is sent by and by, several transactions together. */
+/*
+ * What is not urgent is sent by and by, several transactions together.  A
+ * guest that never idles publishes its instruction count here.
+ */
 gboolean ft_driver_log_batch(gpointer opaque)
 {
-    static unsigned ticks;
     FtCoreStatus status;
 
     ft_driver_core_status(&status);
@@ -186,9 +184,6 @@ gboolean ft_driver_log_batch(gpointer opaque)
         ft_log_committed(&ft_driver_log) > l.told) {
         append_run();
     }
-    if (++ticks % (SLICE_MS / FT_DRIVER_BATCH_MS) == 0 && first_cpu &&
-        ft_stream_started()) {
-        cpu_exit(first_cpu);
-    }
+    ft_stream_want_publish();
     return G_SOURCE_CONTINUE;
 }

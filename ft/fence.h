@@ -6,7 +6,7 @@
  *   writes on, waits for what others had under way there, and looks at the
  *   lease once more.  A machine that was overtaken is refused from then on.
  *   After any doubt about a session nothing is written until all that was
- *   done again.  See docs/storage.md and docs/adr/0016-fence.md.
+ *   done again.  See docs/storage.md and docs/adr/0017-fence.md.
  * Thread: the main thread (BQL), coroutines of the main context;
  *   ft_fence_begin from any thread.
  * Source: SPC-4, 5.13 (persistent reservations).

@@ -9,12 +9,6 @@
 #define RATE_INTERVAL_US G_USEC_PER_SEC
 /* More than a second's worth; older ones answer the question. */
 #define SAMPLES_MAX 4096
-/* Thousandths of its time a primary rests for each ms too much of lag; */
-#define AT_ONCE_PER_MS 7
-/* and more for each second of that. */
-#define SUMMED_PER_MS_S 20
-/* Nothing is known of longer times. */
-#define STEP_MAX_US (50 * 1000)
 
 typedef struct LagSample {
     guint64 position;
@@ -50,21 +44,15 @@ static void update_rate(FtLag *lag, guint64 appended, gint64 now_us)
 }
 
 /*
- * How much a primary has to rest is not known: as much as its backup is
- * slower, which a sum over time finds.  What is proportional keeps that from
- * swinging, and works at once.
+ * In proportion, and without a memory: a backup that had no core for a moment
+ * has caught up soon, and then nobody rests any longer.
  */
-static void update_rest(FtLag *lag, gint64 now_us)
+static void update_rest(FtLag *lag)
 {
-    gint64 late_ms = (gint64)lag->lag_ms - FT_LAG_WANTED_MS;
-    double span_s = CLAMP(now_us - lag->rest_since_us, 0, STEP_MAX_US) / 1e6;
+    guint64 late_ms = lag->lag_ms - MIN(lag->lag_ms, FT_LAG_WANTED_MS);
 
-    lag->rest_since_us = now_us;
-    lag->rest_sum += CLAMP(late_ms, -FT_LAG_WANTED_MS, FT_LAG_WANTED_MS) *
-        SUMMED_PER_MS_S * span_s;
-    lag->rest_sum = CLAMP(lag->rest_sum, 0, FT_LAG_REST_MAX_PERMILLE);
-    lag->rest_permille = CLAMP(lag->rest_sum + MAX(late_ms, 0) * AT_ONCE_PER_MS,
-                               0, FT_LAG_REST_MAX_PERMILLE);
+    lag->rest_permille = MIN(late_ms * FT_LAG_REST_PERMILLE_PER_MS,
+                             FT_LAG_REST_MAX_PERMILLE);
 }
 
 void ft_lag_reset(FtLag *lag)
@@ -86,6 +74,6 @@ void ft_lag_update(FtLag *lag, guint64 appended, guint64 executed,
     if (appended > executed) {
         add_sample(lag, appended, now_us);
     }
-    update_rest(lag, now_us);
+    update_rest(lag);
     update_rate(lag, appended, now_us);
 }

@@ -20,8 +20,6 @@ typedef struct FtLag {
     GQueue samples;             /* when the log had reached which position */
     gint64 rate_since_us;
     guint64 rate_position;
-    gint64 rest_since_us;
-    double rest_sum;
 } FtLag;
 
 /* A zeroed FtLag is a fresh one. */

@@ -49,9 +49,10 @@ enum {
     FT_LOG_BUFFER_MAX = 64 * 1024 * 1024,
     /* The backup stops reading when this much log is not executed (M4). */
     FT_RING_MAX = 256 * 1024 * 1024,
-    /* The primary's vCPU rests for a part of its time, so that its backup is
-       not further behind than this (M15), */
-    FT_LAG_WANTED_MS = 12,
+    /* While its backup is further behind than this, the primary's vCPU rests
+       so many thousandths of its time for each ms more, (M15) */
+    FT_LAG_WANTED_MS = 10,
+    FT_LAG_REST_PERMILLE_PER_MS = 10,
     FT_LAG_REST_MAX_PERMILLE = 900,
     /* and all the time while it is this far behind. */
     FT_LAG_STALL_MS = 500,
@@ -87,7 +88,8 @@ G_STATIC_ASSERT(FT_HANDSHAKE_MS < FT_PROTECT_MS);
 G_STATIC_ASSERT(FT_PAIR_LAG_MS % FT_HEARTBEAT_INTERVAL_MS == 0);
 /* A new pair's primary is not held back for its lag at once. */
 G_STATIC_ASSERT(FT_PAIR_LAG_MS < FT_LAG_STALL_MS);
-G_STATIC_ASSERT(FT_LAG_WANTED_MS < FT_LAG_STALL_MS);
+G_STATIC_ASSERT(FT_LAG_WANTED_MS + FT_LAG_REST_MAX_PERMILLE /
+                FT_LAG_REST_PERMILLE_PER_MS < FT_LAG_STALL_MS);
 G_STATIC_ASSERT(FT_STUCK_ROUNDS * FT_WATCH_TICK_MS <= 1000);
 G_STATIC_ASSERT(FT_HELLO_MAX <= FT_FRAME_PAYLOAD_MAX);
 G_STATIC_ASSERT(FT_REASON_MAX <= FT_FRAME_PAYLOAD_MAX);

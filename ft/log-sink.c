@@ -21,6 +21,9 @@
 #define QUEUE_MAX (64 * MiB)
 /* At the process's end the writer gets this long for what waits. */
 #define CLOSE_MS 3000
+/* What comes within this time is written together, unless it is so much. */
+#define COLLECT_MS 50
+#define COLLECT_SIZE (256 * KiB)
 
 typedef struct Chunk {
     GByteArray *bytes;
@@ -43,6 +46,7 @@ static struct {
     /* Protected by lock. */
     GQueue queue;               /* of Chunk */
     size_t queued;              /* bytes of log that wait */
+    bool hurry;                 /* somebody waits for the writer */
     FtLogSinkStatus status;
 } sink = { .fd = -1 };
 
@@ -144,23 +148,41 @@ static void chunk_free(gpointer opaque)
     g_free(chunk);
 }
 
+static void wait_for_chunks(void)
+{
+    QEMU_LOCK_GUARD(&sink.lock);
+    while (g_queue_is_empty(&sink.queue)) {
+        qemu_cond_wait(&sink.cond, &sink.lock);
+    }
+    if (!sink.hurry && sink.queued < COLLECT_SIZE) {
+        qemu_cond_timedwait(&sink.cond, &sink.lock, COLLECT_MS);
+    }
+}
+
+static Chunk *first_chunk(void)
+{
+    QEMU_LOCK_GUARD(&sink.lock);
+    return g_queue_peek_head(&sink.queue);
+}
+
 static void *writer_thread(void *opaque)
 {
     for (;;) {
         Chunk *chunk;
 
-        WITH_QEMU_LOCK_GUARD(&sink.lock) {
-            while (!(chunk = g_queue_peek_head(&sink.queue))) {
-                qemu_cond_wait(&sink.cond, &sink.lock);
+        wait_for_chunks();
+        while ((chunk = first_chunk())) {
+            carry_out(chunk);
+            WITH_QEMU_LOCK_GUARD(&sink.lock) {
+                g_queue_pop_head(&sink.queue);
+                sink.queued -= chunk->bytes->len;
+                if (g_queue_is_empty(&sink.queue)) {
+                    sink.hurry = false;
+                    qemu_cond_broadcast(&sink.cond);
+                }
             }
+            chunk_free(chunk);
         }
-        carry_out(chunk);
-        WITH_QEMU_LOCK_GUARD(&sink.lock) {
-            g_queue_pop_head(&sink.queue);
-            sink.queued -= chunk->bytes->len;
-            qemu_cond_broadcast(&sink.cond);
-        }
-        chunk_free(chunk);
     }
     return NULL;
 }
@@ -171,6 +193,8 @@ static void wait_written(Notifier *notifier, void *opaque)
     gint64 end = g_get_monotonic_time() + CLOSE_MS * 1000;
 
     QEMU_LOCK_GUARD(&sink.lock);
+    sink.hurry = true;
+    qemu_cond_broadcast(&sink.cond);
     while (!g_queue_is_empty(&sink.queue) && g_get_monotonic_time() < end) {
         qemu_cond_timedwait(&sink.cond, &sink.lock, CLOSE_MS);
     }
@@ -185,9 +209,13 @@ static void enqueue(GByteArray *bytes, bool begins, bool ends, char *text)
 
     *chunk = (Chunk) { bytes, begins, ends, text };
     QEMU_LOCK_GUARD(&sink.lock);
+    sink.hurry |= begins || ends;
     sink.queued += bytes->len;
     g_queue_push_tail(&sink.queue, chunk);
-    qemu_cond_broadcast(&sink.cond);
+    if (sink.hurry || sink.queued >= COLLECT_SIZE ||
+        g_queue_get_length(&sink.queue) == 1) {
+        qemu_cond_broadcast(&sink.cond);
+    }
 }
 
 /* A writer that is stuck in the kernel can't say so itself. */

@@ -74,6 +74,12 @@ static bool has_events(void)
  */
 bool ft_stream_hook_before_idle(void)
 {
+    qatomic_set_mb(&ft_stream.vcpu_sleeps, true);
+    /* What arrived before that could be seen. */
+    if (ft_stream_plays() && ft_log_committed(ft_stream.log) >
+        qatomic_read(&ft_stream.executed)) {
+        qemu_notify_event();
+    }
     return ft_stream_records() && has_events() && runstate_is_running() &&
         !first_cpu->stop && !first_cpu->stopped;
 }
@@ -107,6 +113,7 @@ void ft_stream_hook_before_lock(void)
         }
         return;
     }
+    qatomic_set_mb(&ft_stream.vcpu_sleeps, false);
     if (ft_stream_plays() && replay_state.instruction_count == 0) {
         if (ft_stream.starved) {
             ft_log_wait(ft_stream.log, ft_source_position(),

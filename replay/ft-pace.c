@@ -15,10 +15,8 @@
 /* A wait is looked at again after this. */
 #define STALL_STEP_MS 2
 #define REST_STEP_MS 1
-/* A vCPU that rested too little for long need not make up for all of it. */
-#define REST_MAX_NS (20 * SCALE_MS)
-/* It was held up for something else when it was away for longer. */
-#define RAN_MAX_NS (20 * SCALE_MS)
+/* A vCPU that rested too little need not make up for more than this. */
+#define OWED_MAX_NS (20 * SCALE_MS)
 
 static struct {
     /* Atomic. */
@@ -26,7 +24,9 @@ static struct {
     unsigned rest_permille;
 
     /* vCPU thread. */
-    int64_t ran_since;
+    bool rests;                 /* the next three mean something */
+    int64_t looked_at;          /* real time */
+    int64_t used_ns;            /* CPU time of its thread, then */
     int64_t owed_ns;            /* rest that it has not had */
 } pace;
 
@@ -48,25 +48,40 @@ static bool is_wanted(void)
         qatomic_read(&ft_stream.input);
 }
 
+static int64_t used_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return ts.tv_sec * NANOSECONDS_PER_SECOND + ts.tv_nsec;
+}
+
+/* Rest is also what the guest slept, or had no core. */
+static void account(unsigned permille)
+{
+    int64_t now = get_clock(), used = used_ns();
+    int64_t ran = used - pace.used_ns;
+    int64_t away = now - pace.looked_at - ran;
+
+    pace.owed_ns += ran * permille / (FT_REST_WHOLE - permille) - away;
+    pace.owed_ns = pace.rests ? MIN(MAX(pace.owed_ns, 0), OWED_MAX_NS) : 0;
+    pace.rests = true;
+    pace.looked_at = now;
+    pace.used_ns = used;
+}
+
 static void rest(void)
 {
-    unsigned permille = qatomic_read(&pace.rest_permille);
-    int64_t now = get_clock();
-    int64_t ran = MIN(now - pace.ran_since, RAN_MAX_NS);
+    unsigned permille;
 
-    pace.ran_since = now;
-    if (!permille || current_cpu->halted) {
-        pace.owed_ns = 0;
-        return;
-    }
-    pace.owed_ns += ran * permille / (FT_REST_WHOLE - permille);
-    pace.owed_ns = MIN(pace.owed_ns, REST_MAX_NS);
-    while (pace.owed_ns >= REST_STEP_MS * SCALE_MS && !is_wanted()) {
+    while ((permille = qatomic_read(&pace.rest_permille))) {
+        account(permille);
+        if (pace.owed_ns < REST_STEP_MS * SCALE_MS || is_wanted()) {
+            return;
+        }
         ft_log_wait(ft_stream.log, UINT64_MAX, REST_STEP_MS);
-        now = get_clock();
-        pace.owed_ns -= now - pace.ran_since;
-        pace.ran_since = now;
     }
+    pace.rests = false;
 }
 
 void ft_pace_wait(void)

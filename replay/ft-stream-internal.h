@@ -40,6 +40,8 @@ typedef struct FtStream {
     bool draining;
     bool main_polls;            /* backup: the main loop may sleep */
     bool vcpu_waits;            /* backup: for the main loop's turn to end */
+    bool vcpu_sleeps;           /* its thread looks at nothing */
+    bool publish_wanted;        /* primary: what is committed next is sent */
     uint64_t vcpu_rounds, main_rounds;
     bool input;                 /* primary: ops.input() has something */
     uint64_t executed;

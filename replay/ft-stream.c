@@ -89,6 +89,7 @@ void ft_stream_setup(bool play, FtLog *log, const FtStreamOps *ops)
     ft_stream.ops = *ops;
     ft_stream.hash = ft_hash_new();
     ft_stream.starved = play;
+    ft_stream.vcpu_sleeps = true;
     ft_stream.bh = qemu_bh_new(stream_bh, NULL);
 }
 
@@ -215,6 +216,15 @@ void ft_stream_input(void)
     }
 }
 
+void ft_stream_want_publish(void)
+{
+    if (ft_stream_records() && ft_stream.started && first_cpu &&
+        !qatomic_read(&ft_stream.vcpu_sleeps)) {
+        qatomic_set(&ft_stream.publish_wanted, true);
+        cpu_exit(first_cpu);
+    }
+}
+
 static void commit_open_transaction(void)
 {
     uint64_t size;
@@ -224,11 +234,14 @@ static void commit_open_transaction(void)
     }
     size = ft_stream.uncommitted;
     if (size) {
+        bool urgent = ft_stream.flush_wanted || size >= INPUT_SIZE ||
+            qatomic_read(&ft_stream.publish_wanted);
+
         ft_log_commit_all(ft_stream.log);
         ft_stream.uncommitted = 0;
-        ft_stream.ops.appended(ft_stream.flush_wanted ||
-                               size >= INPUT_SIZE);
         ft_stream.flush_wanted = false;
+        qatomic_set(&ft_stream.publish_wanted, false);
+        ft_stream.ops.appended(urgent);
     }
 }
 
@@ -379,8 +392,15 @@ void ft_stream_take_time(void)
 
 void ft_stream_published(void)
 {
-    /* The log's commit has woken a waiting vCPU; wake the main loop. */
-    qemu_notify_event();
+    /*
+     * The log's commit has woken a vCPU that waits for it, and one that
+     * executes comes by: it wakes the main loop for an entry of that.  For a
+     * vCPU that sleeps the main loop has to look.
+     */
+    smp_mb();
+    if (qatomic_read(&ft_stream.vcpu_sleeps)) {
+        qemu_notify_event();
+    }
 }
 
 void ft_stream_drain(void)

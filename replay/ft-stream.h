@@ -57,7 +57,7 @@ typedef void FtStreamControlFn(FtControl code, const uint8_t *data,
                                size_t size);
 /*
  * A transaction was published, under the replay mutex; urgent: an output
- * waits for it, or input is in it.
+ * waits for it, input is in it, or it is what was wanted.
  */
 typedef void FtStreamNotifyFn(bool urgent);
 /* The machine is live; main thread, BQL and replay mutex held. */
@@ -163,6 +163,8 @@ void ft_stream_set_stall(bool stall);
  */
 #define FT_REST_WHOLE 1000
 void ft_stream_set_rest(unsigned permille);
+/* Primary: a guest that executes publishes its count soon, urgently. */
+void ft_stream_want_publish(void);
 /* Backup: go live when everything committed is executed. */
 void ft_stream_drain(void);
 /*
