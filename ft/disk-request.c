@@ -29,6 +29,7 @@
 #include "replay/ft-stream.h"
 #include "disk-internal.h"
 #include "ft.h"
+#include "trace.h"
 
 /* After so many rounds what was scheduled before a drain has run: the bottom
    halves of one round run in no order that counts. */
@@ -198,6 +199,7 @@ static void request_settle(FtDiskRequest *req)
 
 static void request_complete(FtDiskRequest *req)
 {
+    trace_ft_disk_end(req->id, req->ret, req->disk->drained);
     req->completed = true;
     ft_disk_request_leave(req);
     aio_co_wake(req->co);
@@ -240,6 +242,7 @@ int coroutine_fn ft_disk_request(FtDisk *disk, FtDiskKind kind, int64_t offset,
     req->bounce = bounce;
     req->co = qemu_coroutine_self();
     QTAILQ_INSERT_TAIL(&disk->requests, req, next);
+    trace_ft_disk_begin(req->id, kind, offset, bytes);
     if (disk->shared) {
         ft_disk_shared_begin(req);
     } else {

@@ -212,14 +212,24 @@ bool ft_net_guard_all(Error **errp)
     return true;
 }
 
+static AnnounceTimer announce_timer;
+
 void ft_net_announce(void)
 {
-    static AnnounceTimer timer;
     AnnounceParameters params = *migrate_announce_params();
 
     /* None at the end of a migration, but here the machine has moved. */
     params.rounds = ANNOUNCE_ROUNDS;
-    qemu_announce_self(&timer, &params);
+    qemu_announce_self(&announce_timer, &params);
+}
+
+/*
+ * A guest that announces itself is asked to by an interrupt, which no log has:
+ * from a state on there are none.
+ */
+void ft_net_announce_end(void)
+{
+    qemu_announce_timer_del(&announce_timer, false);
 }
 
 /* --- a state sent while the machine runs ---------------------------------- */

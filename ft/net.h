@@ -14,6 +14,8 @@
 bool ft_net_guard_all(Error **errp);
 /* Tells the switches where the machine is now. */
 void ft_net_announce(void);
+/* It has been said often enough: the machine's state is about to be saved. */
+void ft_net_announce_end(void);
 /* The log begins at a state that was just saved; the machine stands. */
 void ft_net_state_saved(void);
 

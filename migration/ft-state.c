@@ -186,6 +186,7 @@ void ft_state_hook_stopped(void)
 {
     if (ft_stream_active()) {
         ft_stream_quiesce();
+        ft_net_announce_end();
         bdrv_drain_all();
         bdrv_flush_all();
     }

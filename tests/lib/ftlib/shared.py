@@ -7,7 +7,8 @@ import os
 import re
 import sys
 
-from . import paths, rom
+from . import guest, paths, rom
+from .pair import Pair
 from .process import wait_for
 
 sys.path.insert(0, os.path.join(paths.ROOT, 'tests', 'roms'))
@@ -26,13 +27,13 @@ def reports(machine):
 class SharedPair(rom.RomPair):
     """place: the disk, as -drive file=; a file of the pair's if not given.
 
-    guest: one of the small guests with a disk.  faults: x-ft-fault works.
+    image: one of the small guests with a disk.  faults: x-ft-fault works.
     drive: more of the disk's -drive.
     """
 
-    def __init__(self, guest='disk', place=None, device=None,
+    def __init__(self, image='disk', place=None, device=None,
                  faults=False, drive='', **rest):
-        super().__init__(guest, **rest)
+        super().__init__(image, **rest)
         self.disk_path = os.path.join(self.directory, 'shared.raw')
         self._place = place
         self._faults = faults
@@ -74,3 +75,33 @@ class SharedPair(rom.RomPair):
         assert disk.bad == {}, disk.bad
         assert disk.written() > 0
         return disk
+
+
+class SharedLinuxPair(Pair):
+    """The same with the Linux guest.  disk_path: the file behind place."""
+
+    def __init__(self, append, place=None, disk_path=None):
+        super().__init__(append=append)
+        self.disk = None            # no copies
+        self.disk_path = disk_path or os.path.join(self.directory,
+                                                   'shared.raw')
+        self._place = place
+        guest.make_disk(self.disk_path)
+        self._options = guest.options(
+            netdev=guest.network_switch('../switch'), append=append,
+            disk=place or self.disk_path)
+
+    def _start(self, node, ft, prefix=(), extra=()):
+        if not self._place:
+            ft += ',disks=shared'
+        return super()._start(node, ft + ',x-faults=on', prefix, extra)
+
+    def start_cold(self, node):
+        """The machine that ran last, alone."""
+        machine = self._start(
+            node, f'primary,peer=127.0.0.1:{self.peer_port},'
+            f'lease={self.lease_uri},node={node}')
+        machine.wait_state('connecting')
+        machine.qmp.command('ft-stop')
+        machine.wait_state('alone')
+        return machine
