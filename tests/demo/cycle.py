@@ -96,6 +96,9 @@ class Cycle:
         lease = status['lease']
         screen.good('pair', f'protected: generation {status["generation"]}, '
                     f'owner {lease["owner"]}, partner {lease["partner"]}')
+        fence = status.get('disks', {}).get('fence')
+        if fence:
+            screen.step('disk', f'shared, {fence}')
 
     def _sample(self):
         """Lag and log rate as the primary knows them, for people to read."""
