@@ -4,9 +4,14 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qemu/host-utils.h"
 #include "qemu/lockable.h"
 #include "qemu/units.h"
 #include "log.h"
+
+/* Room that is never given back. */
+#define CAPACITY_MIN (256 * KiB)
 
 void ft_log_init(FtLog *log)
 {
@@ -22,6 +27,27 @@ void ft_log_reset(FtLog *log)
     log->base = log->committed = log->end = 0;
 }
 
+/* Mapped, and not from the heap, which keeps what a backlog once took. */
+static void log_resize_locked(FtLog *log, size_t capacity)
+{
+    void *bytes = log->bytes
+        ? mremap(log->bytes, log->capacity, capacity, MREMAP_MAYMOVE)
+        : mmap(NULL, capacity, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (bytes == MAP_FAILED) {
+        g_error("no memory for %zu bytes of log", capacity);
+    }
+    log->bytes = bytes;
+    log->capacity = capacity;
+}
+
+static void log_move_to_front_locked(FtLog *log, size_t used)
+{
+    memmove(log->bytes, log->bytes + log->head, used);
+    log->head = 0;
+}
+
 /*
  * Makes room for size more bytes.  Moving the rest to the front only when at
  * least half is free keeps the cost of a byte constant.
@@ -34,12 +60,22 @@ static void log_reserve_locked(FtLog *log, size_t size)
         return;
     }
     if (log->head < used + size) {
-        log->capacity = MAX(2 * (log->head + used + size), 64 * KiB);
-        log->bytes = g_realloc(log->bytes, log->capacity);
+        log_resize_locked(log, MAX(pow2ceil(log->head + used + size),
+                                   CAPACITY_MIN));
         return;
     }
-    memmove(log->bytes, log->bytes + log->head, used);
-    log->head = 0;
+    log_move_to_front_locked(log, used);
+}
+
+/* A backlog is over: its memory goes back, by halves, as it came. */
+static void log_give_back_locked(FtLog *log)
+{
+    size_t used = log->end - log->base;
+
+    if (log->capacity > CAPACITY_MIN && used <= log->capacity / 8) {
+        log_move_to_front_locked(log, used);
+        log_resize_locked(log, log->capacity / 2);
+    }
 }
 
 uint64_t ft_log_append(FtLog *log, const void *data, size_t size)
@@ -73,6 +109,7 @@ void ft_log_trim(FtLog *log, uint64_t position)
     if (position > log->base) {
         log->head += position - log->base;
         log->base = position;
+        log_give_back_locked(log);
         qemu_cond_broadcast(&log->cond);
     }
 }

@@ -34,8 +34,22 @@ static const FtSetting machine_settings[] = {
       "a part of its state is not in QEMU's migration stream" },
 };
 
+/*
+ * What a user may set otherwise.  Upstream's buffer of translated code is up
+ * to 1 GiB, most of it for code that does not run any more.
+ */
+static const FtSetting usual_settings[] = {
+    { "tcg-accel", "tb-size", "48",
+      "MiB for translated code; -accel tcg,tb-size=N changes it" },
+};
+
 void ft_settings_for_devices(void)
 {
+    for (int i = 0; i < ARRAY_SIZE(usual_settings); i++) {
+        const FtSetting *s = &usual_settings[i];
+
+        object_register_sugar_prop(s->driver, s->property, s->value, true);
+    }
     for (int i = 0; i < ARRAY_SIZE(device_settings); i++) {
         const FtSetting *s = &device_settings[i];
 
@@ -110,6 +124,7 @@ strList *ft_settings_list(void)
     strList *list = NULL, **tail = &list;
 
     tail = add(tail, machine_settings, ARRAY_SIZE(machine_settings));
-    add(tail, device_settings, ARRAY_SIZE(device_settings));
+    tail = add(tail, device_settings, ARRAY_SIZE(device_settings));
+    add(tail, usual_settings, ARRAY_SIZE(usual_settings));
     return list;
 }

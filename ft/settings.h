@@ -10,7 +10,7 @@
 
 #include "qapi/qapi-builtin-types.h"
 
-/* Before devices are made. */
+/* Before the accelerator and devices are made. */
 void ft_settings_for_devices(void);
 /* After: false, with *errp set, when the user set one otherwise. */
 bool ft_settings_check(Error **errp);
