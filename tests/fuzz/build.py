@@ -71,12 +71,13 @@ def pkg_config(*arguments):
 def build_core(name, out):
     """A fuzzer of what needs no QEMU."""
     sources = sorted(path for path in (ROOT / 'ft').glob('*.c')
-                     if re.match(r'core|wire|lease', path.name))
+                     if re.match(r'core|wire|lease|iscsi', path.name))
     flags = ['-I', ROOT, '-iquote', ROOT / 'ft',
              *pkg_config('--cflags', 'glib-2.0')]
     objects = [compile_source(source, out / f'{source.name}.o', flags)
                for source in [HERE / f'fuzz-{name}.c', *sources]]
-    run(['clang', *LINK, *objects, *pkg_config('--libs', 'glib-2.0', 'zlib'),
+    run(['clang', *LINK, *objects,
+         *pkg_config('--libs', 'glib-2.0', 'zlib', 'libiscsi'),
          '-o', out / f'fuzz-{name}'])
 
 
