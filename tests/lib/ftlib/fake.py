@@ -204,7 +204,7 @@ class FakePrimary(_Fake):
             raise FtError('the backup has not closed the channel')
 
 
-def record(pair, size, timeout=BOUND_S, act=None):
+def record(pair, size, timeout=60, act=None):
     """The first bytes of a real primary's log; ends that primary.
 
     act(backup): more to wait for, or to do to the guest.
