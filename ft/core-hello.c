@@ -96,7 +96,8 @@ static char *line_difference(char **a, const char *a_name, char **b,
         const char *eq = strchr(*a, '=');
         const char *mine, *other;
 
-        if (!eq || g_str_has_prefix(*a, "node=")) {
+        if (!eq || g_str_has_prefix(*a, "node=") ||
+            g_str_has_prefix(*a, FT_CORE_APART)) {
             continue;
         }
         mine = eq + 1;
@@ -140,6 +141,20 @@ char *ft_core_hello_difference(const char *a, const char *a_name,
     return text;
 }
 
+/* Each side's own disk, and it is the same one. */
+static char *same_disk(char **ours, char **theirs)
+{
+    for (; *ours; ours++) {
+        if (g_str_has_prefix(*ours, FT_CORE_APART) &&
+            g_strv_contains((const char *const *)theirs, *ours)) {
+            return g_strdup_printf("both machines would write %s, each as a "
+                                   "disk of its own; add disks=shared to -ft "
+                                   "on both", strchr(*ours, '=') + 1);
+        }
+    }
+    return NULL;
+}
+
 static char *compare_lines(FtCore *core, char **ours, char **theirs,
                            const char *node)
 {
@@ -152,6 +167,9 @@ static char *compare_lines(FtCore *core, char **ours, char **theirs,
     }
     text = first_difference(primary ? ours : theirs, "primary",
                             primary ? theirs : ours, "backup");
+    if (!text) {
+        text = same_disk(ours, theirs);
+    }
     if (text && g_str_has_prefix(text, "state: ")) {
         hint = g_strconcat(text, "; a VM that runs needs a backup started "
                            "with -incoming for it, a VM at power-on one "

@@ -21,6 +21,8 @@
 #include "wire.h"
 
 #define FT_POSITION_ALL G_MAXUINT64
+/* A line of the identity that both sides must not have the same of. */
+#define FT_CORE_APART "apart."
 
 typedef enum FtRole { FT_ROLE_PRIMARY = 1, FT_ROLE_BACKUP = 2 } FtRole;
 

@@ -87,6 +87,14 @@ int ft_disks_open_flags(const char *file, QDict *options)
     return wanted && !is_read_only(options) ? BDRV_O_INACTIVE : 0;
 }
 
+void ft_disks_locked(Error **errp)
+{
+    if (ft_options.given && ft_options.disks != FT_DISKS_SHARED) {
+        error_append_hint(errp, "If both machines of a pair are to use this "
+                          "one disk, add disks=shared to -ft on both.\n");
+    }
+}
+
 /* --- where it is ---------------------------------------------------------- */
 
 /* What the guest's disk is stored by: file, iscsi, ... */

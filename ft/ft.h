@@ -20,6 +20,7 @@ struct QemuOpts;
 struct QEMUFile;
 struct HMPCommand;
 struct Object;
+struct Error;
 struct QDict;
 
 /* -ft ARG.  Exits on help and on errors. */
@@ -43,6 +44,8 @@ void ft_fence_lun_closed(struct BlockDriverState *bs);
 
 /* More flags to open a drive with. */
 int ft_disks_open_flags(const char *file, struct QDict *options);
+/* An image's lock can't be had: *errp gets a hint for a pair. */
+void ft_disks_locked(struct Error **errp);
 
 /* Each gets what was requested and returns what to act on now. */
 int ft_control_reset(int cause);

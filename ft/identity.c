@@ -210,6 +210,12 @@ static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
         return false;
     }
     add(lines, "disk.%s.contents=%s", path, digest);
+    if (blk_is_writable(blk)) {
+        place = ft_disks_place(blk);
+        add(lines, FT_CORE_APART "disk.%s=%s%s%s", path,
+            *place == '/' ? g_get_host_name() : "", *place == '/' ? ":" : "",
+            place);
+    }
     return true;
 }
 

@@ -45,6 +45,10 @@ void ft_disk_drain(void)
 {
 }
 
+void ft_disks_locked(Error **errp)
+{
+}
+
 bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline)
 {
     return false;

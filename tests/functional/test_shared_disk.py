@@ -186,6 +186,24 @@ class SharedDisk(unittest.TestCase):
                              r'disk\.\S+\.place: primary \S+raw2, backup '
                              r'\S+raw')
 
+    def test_own_disks_that_are_one(self):
+        """Found by the image's lock, or else by the two."""
+        for lock in ('on', 'off'):
+            with self.subTest(lock=lock), SharedPair(
+                    disks='own', drive=f',file.locking={lock}') as pair:
+                pair.start_primary()
+                pair.primary.wait_state('connecting')
+                pair.start_backup()
+                if lock == 'on':
+                    self.assertEqual(pair.backup.process.wait(30), 1)
+                    said = pair.backup.process.errors()
+                else:
+                    wait_for(lambda: pair.primary.query()['reason'] ==
+                             'peer-differs', 30, 'that they see it',
+                             pair.primary.process)
+                    said = pair.primary.query()['text']
+                self.assertIn('add disks=shared to -ft on both', said)
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -32,11 +32,12 @@ class SharedPair(rom.RomPair):
     """
 
     def __init__(self, image='disk', place=None, device=None,
-                 faults=False, drive='', **rest):
+                 faults=False, drive='', disks='shared', **rest):
         super().__init__(image, **rest)
         self.disk_path = os.path.join(self.directory, 'shared.raw')
         self._place = place
         self._faults = faults
+        self._disks = disks
         with open(self.disk_path, 'wb') as file:
             file.truncate(rom.DISK_MB << 20)
         self._options += rom.disk_options((place or self.disk_path) + drive)
@@ -45,7 +46,7 @@ class SharedPair(rom.RomPair):
 
     def _start(self, node, ft, prefix=(), extra=()):
         if not self._place and not ft.startswith('replay'):
-            ft += ',disks=shared'
+            ft += f',disks={self._disks}'
         if self._faults:
             ft += ',x-faults=on'
         return super()._start(node, ft, prefix, extra)
