@@ -38,8 +38,8 @@
 #include "disks.h"
 #include "driver.h"
 #include "fence.h"
+#include "fence-lun.h"
 #include "ft.h"
-#include "iscsi-session.h"
 #include "options.h"
 #include "trace.h"
 
@@ -47,30 +47,13 @@
 #define WATCH_MS 100
 #define AGAIN_MS 100
 #define PAUSE_MS 2
-#define COMMAND_MS 5000
-#define COMMAND_MAX_MS 60000
 /* An error that comes as often, each time over a confirmed session, is the
    disk's own. */
 #define TRIES 3
-/* A reservation is ours after at most so many moves, unless it is broken. */
-#define MOVES 8
-
-typedef struct Lun {
-    BlockDriverState *bs;
-    FtIscsiSession *session;
-    uint64_t key;               /* of this session */
-    unsigned command_ms;
-    bool tried;                 /* preempting works */
-    bool shared;
-    const char *useless;        /* why it can't be fenced; NULL: it can */
-    bool renew;                 /* its session is in doubt */
-    QLIST_ENTRY(Lun) next;
-} Lun;
-
 typedef enum State { IDLE, DOUBT, HELD } State;
 
 static struct {
-    QLIST_HEAD(, Lun) luns;
+    QLIST_HEAD(, FtFenceLun) luns;
     bool unfenced;              /* a shared disk is no LUN */
     bool any;                   /* there are shared disks */
     State state;
@@ -87,200 +70,37 @@ static struct {
     FtLeaseJob *job;
 } f;
 
-/* --- one LUN -------------------------------------------------------------- */
-
-static void pause_co(void)
-{
-    qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, PAUSE_MS * SCALE_MS);
-}
+/* --- hooks ---------------------------------------------------------------- */
 
 bool ft_fence_lun_opened(BlockDriverState *bs, struct iscsi_context *ctx,
                          int number)
 {
-    Lun *lun;
+    FtFenceLun *lun;
 
     if (!ft_options.given || ft_options.replay ||
         !(bs->open_flags & BDRV_O_INACTIVE)) {
         return false;
     }
-    lun = g_new0(Lun, 1);
-    lun->bs = bs;
-    lun->command_ms = COMMAND_MS;
-    lun->session = ft_iscsi_borrow(ctx, number, COMMAND_MS, pause_co);
+    lun = ft_fence_lun_new(bs, ctx, number);
     QLIST_INSERT_HEAD(&f.luns, lun, next);
     return true;
 }
 
-static void lun_free(Lun *lun)
+static void forget(FtFenceLun *lun, bool closes)
 {
     QLIST_REMOVE(lun, next);
-    ft_iscsi_give_back(lun->session);
-    g_free(lun);
+    ft_fence_lun_free(lun, closes);
 }
 
 void ft_fence_lun_closed(BlockDriverState *bs)
 {
-    Lun *lun, *tmp;
+    FtFenceLun *lun, *tmp;
 
     QLIST_FOREACH_SAFE(lun, &f.luns, next, tmp) {
         if (lun->bs == bs) {
-            lun_free(lun);
+            forget(lun, true);
         }
     }
-}
-
-static bool is_dropped(const Lun *lun)
-{
-    return lun->renew || ft_iscsi_is_dropped(lun->session);
-}
-
-/* What a machine registers is new for each session: tgt knows no other. */
-static uint64_t new_key(void)
-{
-    return (uint64_t)g_random_int_range(1, INT32_MAX) << 32 | g_random_int();
-}
-
-static void say(const char *doing, const Lun *lun)
-{
-    g_free(f.text);
-    f.text = g_strdup_printf("can't %s %s: %s; waiting for the target", doing,
-                             lun->bs->filename, ft_iscsi_error(lun->session));
-}
-
-static bool coroutine_fn renew(Lun *lun)
-{
-    if (ft_iscsi_renew(lun->session) != FT_ISCSI_GOOD) {
-        say("log in to", lun);
-        return false;
-    }
-    lun->renew = false;
-    lun->key = new_key();
-    return true;
-}
-
-static FtIscsiStatus coroutine_fn reserve(Lun *lun, FtReserveAction action,
-                                          uint64_t key, uint64_t other)
-{
-    FtIscsiStatus status;
-
-    do {
-        status = ft_iscsi_reserve(lun->session, action,
-                                  FT_RESERVE_WRITE_EXCLUSIVE, key, other);
-    } while (status == FT_ISCSI_ATTENTION);
-    return status;
-}
-
-static FtIscsiStatus coroutine_fn look(Lun *lun, uint64_t *holder)
-{
-    FtReserveType type;
-    FtIscsiStatus status;
-
-    do {
-        status = ft_iscsi_holder(lun->session, holder, &type);
-    } while (status == FT_ISCSI_ATTENTION);
-    return status;
-}
-
-/* One move towards the reservation; a look tells what came of it. */
-static FtIscsiStatus coroutine_fn move(Lun *lun, uint64_t holder)
-{
-    FtIscsiStatus status = reserve(lun, FT_RESERVE_REGISTER, 0, lun->key);
-
-    if (status == FT_ISCSI_GOOD) {
-        status = holder ? reserve(lun, FT_RESERVE_PREEMPT, lun->key, holder)
-            : reserve(lun, FT_RESERVE_RESERVE, lun->key, 0);
-    }
-    return status == FT_ISCSI_CONFLICT ? FT_ISCSI_GOOD : status;
-}
-
-/* Nobody has it afterwards: else everybody may be shut out. */
-static FtIscsiStatus coroutine_fn broken(Lun *lun)
-{
-    reserve(lun, FT_RESERVE_REGISTER, 0, lun->key);
-    reserve(lun, FT_RESERVE_CLEAR, lun->key, 0);
-    lun->useless = "its target's reservations do not work";
-    return FT_ISCSI_UNSUPPORTED;
-}
-
-static FtIscsiStatus coroutine_fn take_reservation(Lun *lun)
-{
-    uint64_t holder;
-
-    for (int i = 0; i < MOVES; i++) {
-        FtIscsiStatus status = look(lun, &holder);
-
-        if (status == FT_ISCSI_GOOD && holder == lun->key && lun->tried) {
-            /* It is refused to whoever has not got it, whatever they say. */
-            status = ft_iscsi_flush(lun->session);
-            return status == FT_ISCSI_CONFLICT ? broken(lun)
-                : status == FT_ISCSI_UNSUPPORTED ? FT_ISCSI_GOOD : status;
-        }
-        if (status != FT_ISCSI_GOOD) {
-            return status;
-        }
-        /*
-         * Also its own place has to be taken once: where that is broken
-         * (istgt), it shows now, and not when another machine takes over.
-         */
-        lun->tried = holder == lun->key;
-        status = move(lun, holder);
-        if (status != FT_ISCSI_GOOD) {
-            return status;
-        }
-    }
-    return broken(lun);
-}
-
-/* What got through before the reservation was ours has landed. */
-static FtIscsiStatus coroutine_fn settle(Lun *lun)
-{
-    g_autofree guint8 *block = g_malloc0(BDRV_SECTOR_SIZE);
-    FtIscsiStatus status = ft_iscsi_reset_lun(lun->session);
-
-    if (status == FT_ISCSI_UNSUPPORTED) {
-        lun->useless = "its target can't say when writes of others that are "
-                       "under way are done";
-    }
-    if (status == FT_ISCSI_GOOD) {
-        status = ft_iscsi_ready(lun->session);
-    }
-    return status == FT_ISCSI_GOOD
-        ? ft_iscsi_read(lun->session, 0, 1, block) : status;
-}
-
-static bool coroutine_fn take(Lun *lun)
-{
-    FtIscsiStatus status;
-
-    if (is_dropped(lun) && !renew(lun)) {
-        return false;
-    }
-    if (lun->useless) {
-        return true;
-    }
-    status = ft_iscsi_ready(lun->session);
-    if (status == FT_ISCSI_GOOD) {
-        status = take_reservation(lun);
-    }
-    if (status == FT_ISCSI_GOOD) {
-        status = settle(lun);
-    }
-    if (status == FT_ISCSI_UNSUPPORTED) {
-        lun->useless = lun->useless ?: "its target has no persistent "
-                                       "reservations";
-        warn_report("ft: %s is not fenced: %s", lun->bs->filename,
-                    lun->useless);
-        return true;
-    }
-    if (status != FT_ISCSI_GOOD) {
-        lun->renew = status == FT_ISCSI_BROKEN;
-        say("reserve", lun);
-    }
-    /* What others have under way may take long. */
-    lun->command_ms = status == FT_ISCSI_BROKEN
-        ? MIN(lun->command_ms * 2, COMMAND_MAX_MS) : COMMAND_MS;
-    ft_iscsi_set_deadline(lun->session, lun->command_ms);
-    return status == FT_ISCSI_GOOD;
 }
 
 /* --- the lease, once more ------------------------------------------------- */
@@ -328,11 +148,11 @@ static FtLeaseResult coroutine_fn confirm(void)
 /* Requests that an ended session left behind end; the others are awaited. */
 static void coroutine_fn wait_requests(void)
 {
-    Lun *lun;
+    FtFenceLun *lun;
 
     while (f.under_way) {
         QLIST_FOREACH(lun, &f.luns, next) {
-            if (is_dropped(lun)) {
+            if (ft_fence_lun_is_dropped(lun)) {
                 ft_iscsi_cancel(lun->session);
             }
         }
@@ -343,19 +163,17 @@ static void coroutine_fn wait_requests(void)
 static FtLeaseResult coroutine_fn take_all(void)
 {
     FtLeaseResult result = f.was_held ? confirm() : FT_LEASE_WON;
-    bool fenced = false;
-    Lun *lun;
+    FtFenceLun *lun;
 
     if (result != FT_LEASE_WON) {
         return result;                  /* before the winner is disturbed */
     }
     QLIST_FOREACH(lun, &f.luns, next) {
-        if (!take(lun)) {
+        if (!ft_fence_lun_take(lun, &f.text)) {
             return FT_LEASE_UNKNOWN;
         }
-        fenced |= !lun->useless;
     }
-    return fenced ? confirm() : FT_LEASE_WON;
+    return confirm();
 }
 
 static void tell(FtLeaseResult result)
@@ -410,11 +228,11 @@ static void doubt(void)
 
 static void coroutine_fn renew_co(void *opaque)
 {
-    Lun *lun;
+    FtFenceLun *lun;
 
     QLIST_FOREACH(lun, &f.luns, next) {
-        if (is_dropped(lun)) {
-            renew(lun);
+        if (ft_fence_lun_is_dropped(lun)) {
+            ft_fence_lun_renew(lun, &f.text);
         }
     }
     f.running = false;
@@ -425,10 +243,10 @@ static void coroutine_fn renew_co(void *opaque)
 
 static void watch(void *opaque)
 {
-    Lun *lun;
+    FtFenceLun *lun;
 
     QLIST_FOREACH(lun, &f.luns, next) {
-        if (!f.running && is_dropped(lun)) {
+        if (!f.running && ft_fence_lun_is_dropped(lun)) {
             if (f.state == HELD && !lun->useless) {
                 doubt();
             } else {
@@ -458,16 +276,11 @@ static bool may_be_session(int ret)
 
 bool coroutine_fn ft_fence_leave(int ret, unsigned *tries)
 {
-    Lun *lun;
-
     f.under_way--;
     if (f.state == IDLE || !may_be_session(ret) || ++*tries >= TRIES) {
         return false;
     }
     if (f.state == HELD) {
-        QLIST_FOREACH(lun, &f.luns, next) {
-            lun->renew = true;
-        }
         doubt();
     }
     return true;
@@ -477,13 +290,12 @@ bool coroutine_fn ft_fence_leave(int ret, unsigned *tries)
 
 static bool mark_shared(BlockDriverState *bs, void *opaque, Error **errp)
 {
-    Lun *lun;
+    FtFenceLun *lun;
     bool found = false;
 
     QLIST_FOREACH(lun, &f.luns, next) {
         if (lun->bs == bs) {
             lun->shared = found = true;
-            lun->key = new_key();
         }
     }
     f.any = true;
@@ -493,13 +305,13 @@ static bool mark_shared(BlockDriverState *bs, void *opaque, Error **errp)
 
 void ft_fence_setup(void)
 {
-    Lun *lun, *tmp;
+    FtFenceLun *lun, *tmp;
 
     qemu_co_queue_init(&f.waiting);
     ft_disks_foreach_shared(mark_shared, NULL, NULL);
     QLIST_FOREACH_SAFE(lun, &f.luns, next, tmp) {
         if (!lun->shared) {
-            lun_free(lun);
+            forget(lun, false);
         }
     }
     if (!QLIST_EMPTY(&f.luns)) {
@@ -528,7 +340,7 @@ void ft_fence_begin(FtFenceAnswerFn *answer)
 char *ft_fence_text(void)
 {
     const char *useless = NULL;
-    Lun *lun;
+    FtFenceLun *lun;
 
     if (!f.any) {
         return NULL;

@@ -11,22 +11,17 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE              /* POLLRDHUP */
-#endif
 #include <glib.h>
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 #include <poll.h>
 #include <string.h>
 
-#include "iscsi-session.h"
+#include "iscsi-internal.h"
 
 enum {
     POLL_MS = 100,              /* libiscsi wants to be called now and then */
     LOGOUT_MS = 200,
-    NOPS_MAX = 2,               /* 5 s apart: QEMU gives up at 3 */
-    BORROWED_BLOCK = 512,       /* what a read of it has to fit in */
     ATTENTIONS_MAX = 8,         /* told one after the other at the start */
     SENSE_KEY_ABORTED = 0xb,    /* has no name in libiscsi */
     SENSE_INVALID_OPCODE = 0x2000,
@@ -38,29 +33,6 @@ enum {
     HOLDER_TYPE_AT = 21,
 };
 
-typedef struct Question {
-    gboolean answered;
-    gboolean forgotten;         /* nobody waits: freed when answered */
-    int status;
-    guint32 response;           /* of task management */
-} Question;
-
-struct FtIscsiSession {
-    const FtIscsiAddress *address;
-    int lun;
-    struct iscsi_context *ctx;  /* NULL: broken */
-    guint deadline_ms;
-    guint block_size;
-    guint64 blocks;
-    char *error;
-    Question *connect;          /* is answered once more when it ends */
-
-    /* Somebody else's context: see ft_iscsi_borrow(). */
-    FtIscsiPauseFn *pause;      /* NULL: it is our own */
-    gboolean renewing;
-    gboolean broken;
-};
-
 /* --- one question at a time ---------------------------------------------- */
 
 static void say(FtIscsiSession *s, char *text)
@@ -70,7 +42,7 @@ static void say(FtIscsiSession *s, char *text)
 }
 
 /* libiscsi's own text may be many words with a line's end. */
-static void say_context(FtIscsiSession *s, const char *doing)
+void ft_iscsi_say(FtIscsiSession *s, const char *doing)
 {
     say(s, g_strdup_printf("%s: %s", doing, iscsi_get_error(s->ctx)));
 }
@@ -119,7 +91,7 @@ static void question_end(Question *q)
 }
 
 /* What libiscsi has to do now, if anything.  False: the connection ended. */
-static gboolean serve(FtIscsiSession *s, int wait_ms)
+gboolean ft_iscsi_serve(FtIscsiSession *s, int wait_ms)
 {
     struct pollfd pfd = {
         .fd = iscsi_get_fd(s->ctx),
@@ -143,8 +115,8 @@ static gboolean wait_answer(FtIscsiSession *s, const gboolean *answered,
             say(s, g_strdup_printf("no answer within %u ms", deadline_ms));
             return FALSE;
         }
-        if (!serve(s, s->pause ? 0 : MIN(left_ms, POLL_MS)) && !*answered) {
-            say_context(s, "the connection ended");
+        if (!ft_iscsi_serve(s, s->pause ? 0 : MIN(left_ms, POLL_MS)) && !*answered) {
+            ft_iscsi_say(s, "the connection ended");
             return FALSE;
         }
         if (s->pause && !*answered) {
@@ -213,7 +185,7 @@ static FtIscsiStatus command(FtIscsiSession *s, struct scsi_task *task,
         q->answered = TRUE;
     } else if (iscsi_scsi_command_async(s->ctx, s->lun, task, on_answer,
                                         out ? &data : NULL, q)) {
-        say_context(s, "can't send a command");
+        ft_iscsi_say(s, "can't send a command");
         q->answered = TRUE;
     } else if (wait_answer(s, &q->answered, s->deadline_ms)) {
         status = status_of(s, q->status, task);
@@ -373,7 +345,7 @@ static gboolean set_up(FtIscsiSession *s)
                                                       a->password)) ||
         (*a->target_user && iscsi_set_target_username_pwd(
             s->ctx, a->target_user, a->target_password))) {
-        say_context(s, "can't prepare a login");
+        ft_iscsi_say(s, "can't prepare a login");
         return FALSE;
     }
     return TRUE;
@@ -387,14 +359,14 @@ static gboolean log_in(FtIscsiSession *s, gboolean *denied)
     s->connect = g_new0(Question, 1);
     if (iscsi_full_connect_async(s->ctx, s->address->portal, s->lun,
                                  on_answer, s->connect)) {
-        say_context(s, "can't connect");
+        ft_iscsi_say(s, "can't connect");
         return FALSE;
     }
     if (!wait_answer(s, &s->connect->answered, s->deadline_ms)) {
         return FALSE;
     }
     if (s->connect->status != SCSI_STATUS_GOOD) {
-        say_context(s, "can't log in");
+        ft_iscsi_say(s, "can't log in");
         /* libiscsi gives the class and detail of the answer only as text. */
         *denied = strstr(s->error, "uthenti") || strstr(s->error, "uthoriz");
         return FALSE;
@@ -474,72 +446,6 @@ void ft_iscsi_logout(FtIscsiSession *s)
         question_end(q);
     }
     session_free(s);
-}
-
-/* --- a session of somebody else's ---------------------------------------- */
-
-FtIscsiSession *ft_iscsi_borrow(struct iscsi_context *ctx, int lun,
-                                guint deadline_ms, FtIscsiPauseFn *pause)
-{
-    FtIscsiSession *s = g_new0(FtIscsiSession, 1);
-
-    s->ctx = ctx;
-    s->lun = lun;
-    s->deadline_ms = deadline_ms;
-    s->block_size = BORROWED_BLOCK;
-    s->pause = pause;
-    iscsi_set_noautoreconnect(ctx, 1);
-    return s;
-}
-
-void ft_iscsi_give_back(FtIscsiSession *s)
-{
-    iscsi_set_noautoreconnect(s->ctx, 0);
-    session_free(s);
-}
-
-gboolean ft_iscsi_is_dropped(const FtIscsiSession *s)
-{
-    struct pollfd pfd = { .fd = iscsi_get_fd(s->ctx), .events = POLLRDHUP };
-
-    return s->broken || s->renewing ||
-           iscsi_get_nops_in_flight(s->ctx) >= NOPS_MAX ||
-           poll(&pfd, 1, 0) > 0;
-}
-
-void ft_iscsi_cancel(FtIscsiSession *s)
-{
-    iscsi_scsi_cancel_all_tasks(s->ctx);
-}
-
-FtIscsiStatus ft_iscsi_renew(FtIscsiSession *s)
-{
-    gint64 end = g_get_monotonic_time() + (gint64)s->deadline_ms * 1000;
-    FtIscsiStatus status;
-
-    if (!s->renewing) {
-        s->renewing = TRUE;
-        iscsi_scsi_cancel_all_tasks(s->ctx);
-        iscsi_set_noautoreconnect(s->ctx, 0);
-        if (iscsi_is_logged_in(s->ctx)) {
-            iscsi_reconnect(s->ctx);
-        }
-    }
-    while (!iscsi_is_logged_in(s->ctx)) {
-        serve(s, 0);
-        if (g_get_monotonic_time() > end) {
-            say_context(s, "can't log in again");
-            return FT_ISCSI_BROKEN;
-        }
-        s->pause();
-    }
-    s->broken = FALSE;
-    status = ft_iscsi_ready(s);
-    if (status == FT_ISCSI_GOOD) {
-        iscsi_set_noautoreconnect(s->ctx, 1);
-        s->renewing = FALSE;
-    }
-    return status;
 }
 
 /* --- what is known of it ------------------------------------------------- */

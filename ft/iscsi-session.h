@@ -67,7 +67,9 @@ struct iscsi_context;
 typedef void FtIscsiPauseFn(void);
 FtIscsiSession *ft_iscsi_borrow(struct iscsi_context *ctx, int lun,
                                 guint deadline_ms, FtIscsiPauseFn *pause);
+/* It reconnects by itself again; or it is closed next. */
 void ft_iscsi_give_back(FtIscsiSession *session);
+void ft_iscsi_end(FtIscsiSession *session);
 /* It has ended, or the target has been silent for ten seconds. */
 gboolean ft_iscsi_is_dropped(const FtIscsiSession *session);
 /* All that the driver has under way ends, with an error. */

@@ -4,7 +4,6 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import hashlib
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 from ftlib import rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
-from ftlib.shared import SharedPair, reports  # noqa: E402
+from ftlib.shared import LunPair, SharedPair, reports  # noqa: E402
 from ftlib.target import MIB, Istgt, Tgt  # noqa: E402
 
 TAKEOVER_S = 40
@@ -27,39 +26,6 @@ LUNS = {'lease': MIB, 'disk': rom.DISK_MB * MIB}
 
 def fence(machine):
     return machine.query()['disks']['fence']
-
-
-class LunPair(SharedPair):
-    """The disk on a LUN of one target, the lease on one of another."""
-
-    def __init__(self, target, lease, fenced=True, **rest):
-        super().__init__(place=target.uri('disk'), **rest)
-        self.lease_uri = lease.uri('lease')
-        if not fenced:
-            self.lease_uri += ',x-fence=off'
-        self.target = target
-
-    def digest(self):
-        """Of the disk, as the target has it."""
-        with open(self.target.path('disk'), 'rb') as file:
-            return hashlib.sha256(file.read()).hexdigest()
-
-    def overtake(self):
-        """The primary stands still; returns when its backup goes on."""
-        self.primary.process.signal(signal.SIGSTOP)
-        self.backup.wait_state('alone', timeout=TAKEOVER_S)
-
-    def rest(self):
-        """The backup has written a lot, and now writes nothing."""
-        self.wait_reports(self.backup, len(reports(self.backup)) + 3)
-        self.backup.qmp.command('stop')
-
-    def go_on(self):
-        self.backup.qmp.command('cont')
-        self.wait_reports(self.backup, len(reports(self.backup)) + 3)
-        self.assert_no_errors()
-        self.backup.end()
-        self.assert_whole(self.target.path('disk'))
 
 
 class Fence(unittest.TestCase):
@@ -110,7 +76,7 @@ class Fence(unittest.TestCase):
         pair.protect()
         pair.wait_reports(pair.primary, 3)
         self.stop_with_writes(pair)
-        pair.overtake()
+        pair.overtake(TAKEOVER_S)
         pair.rest()
         before = pair.digest()
         self.lease.pause()                  # so that only the disk can tell
@@ -159,14 +125,14 @@ class Fence(unittest.TestCase):
         self.assertIn('waiting for', status['text'])
         self.assertGreater(target.faults.held, 0)
         self.release(target)
-        pair.overtake()
+        pair.overtake(TAKEOVER_S)
         pair.rest()
         pair.go_on()
 
     def test_without_the_fence_they_land_late(self):
         target, pair = self.make(fenced=False, io_threads=16, faulty=True)
         self.hold_writes(target, pair)
-        pair.overtake()
+        pair.overtake(TAKEOVER_S)
         pair.rest()
         before = pair.digest()
         self.release(target)
@@ -177,7 +143,7 @@ class Fence(unittest.TestCase):
         target, pair = self.make()
         pair.protect()
         pair.wait_reports(pair.primary, 3)
-        pair.overtake()
+        pair.overtake(TAKEOVER_S)
         pair.rest()
         target.kill()
         self.lease.pause()
@@ -198,9 +164,10 @@ class Fence(unittest.TestCase):
             pair.wait_reports(pair.primary, len(reports(pair.primary)) + 2)
             target.restart()
         pair.wait_reports(pair.primary, len(reports(pair.primary)) + 4)
-        self.assertIn('only this machine', fence(pair.primary))
+        wait_for(lambda: 'only this machine' in fence(pair.primary), 20,
+                 'the fence', pair.primary.process)
         self.assertEqual(pair.primary.query()['state'], 'protected')
-        pair.overtake()
+        pair.overtake(TAKEOVER_S)
         target.restart()
         pair.rest()
         pair.primary.process.kill()

@@ -85,7 +85,7 @@ class Race(unittest.TestCase):
 
     def test_compare_and_write(self):
         with Istgt(LUNS) as target:
-            torture = Torture(target, (10, 15))
+            torture = Torture(target, (5, 9) if GENERATIONS else (10, 15))
             self.assert_fit(self.race(
                 target, '--generations', count(600), '--claimers',
                 '8' if GENERATIONS else '4', torture=torture),

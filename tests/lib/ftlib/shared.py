@@ -3,8 +3,10 @@
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import hashlib
 import os
 import re
+import signal
 import sys
 
 from . import guest, paths, rom
@@ -106,3 +108,38 @@ class SharedLinuxPair(Pair):
         machine.qmp.command('ft-stop')
         machine.wait_state('alone')
         return machine
+
+
+class LunPair(SharedPair):
+    """The disk on a LUN of one target, the lease on one of another."""
+
+    def __init__(self, target, lease, fenced=True, **rest):
+        super().__init__(place=target.uri('disk'), **rest)
+        self.lease_uri = lease.uri('lease')
+        if not fenced:
+            self.lease_uri += ',x-fence=off'
+        self.target = target
+
+    def digest(self):
+        """Of the disk, as the target has it."""
+        with open(self.target.path('disk'), 'rb') as file:
+            return hashlib.sha256(file.read()).hexdigest()
+
+    def overtake(self, timeout):
+        """The primary stands still; returns when its backup goes on."""
+        self.primary.process.signal(signal.SIGSTOP)
+        self.backup.wait_state('alone', timeout=timeout)
+
+    def rest(self):
+        """The backup has written a lot, and now writes nothing."""
+        self.wait_reports(self.backup, len(reports(self.backup)) + 3)
+        self.backup.qmp.command('stop')
+        wait_for(lambda: not self.backup.query()['disks']['unfinished'], 20,
+                 'the last of its requests', self.backup.process)
+
+    def go_on(self):
+        self.backup.qmp.command('cont')
+        self.wait_reports(self.backup, len(reports(self.backup)) + 3)
+        self.assert_no_errors()
+        self.backup.end()
+        self.assert_whole(self.target.path('disk'))
