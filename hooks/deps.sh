@@ -80,6 +80,20 @@ install_from_machine() {
     } || fail "apt-get couldn't install: $1; see its messages above"
 }
 
+# The tests start targets of their own; what Debian starts with the packages
+# would listen to the whole network.  A target that was here before stays.
+rest_services() {
+    [ -d /run/systemd/system ] || return 0
+    for service in tgt istgt; do
+        case " $missing " in
+        *" $service "*)
+            as_root systemctl disable --now --quiet "$service" &&
+                say "the service $service was not left running" ;;
+        esac
+    done
+    return 0
+}
+
 install_from_backports() {
     private=$(mktemp -d)
     trap 'as_root rm -rf "$private"' EXIT
@@ -128,6 +142,7 @@ if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
 fi
 
 [ -z "$missing" ] || install_from_machine "$missing"
+rest_services
 if [ -n "$missing_meson" ]; then
     case ${VERSION_ID:-} in
     12) install_from_backports ;;
