@@ -39,7 +39,7 @@ static const FtSetting machine_settings[] = {
  * to 1 GiB, most of it for code that does not run any more.
  */
 static const FtSetting usual_settings[] = {
-    { "tcg-accel", "tb-size", "48",
+    { "tcg-accel", "tb-size", "32",
       "MiB for translated code; -accel tcg,tb-size=N changes it" },
 };
 
