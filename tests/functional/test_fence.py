@@ -6,6 +6,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -14,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
-from ftlib import rom  # noqa: E402
+from ftlib import paths, rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.shared import LunPair, SharedPair, reports  # noqa: E402
 from ftlib.target import MIB, Istgt, Tgt  # noqa: E402
@@ -137,6 +138,34 @@ class Fence(unittest.TestCase):
         before = pair.digest()
         self.release(target)
         self.assertNotEqual(pair.digest(), before)
+
+    def test_winner_that_slept_before_it_fenced(self):
+        """It takes its successor's place, sees that, and gives it up."""
+        target, pair = self.make(io_threads=16, faulty=True)
+        self.hold_writes(target, pair)
+        wait_for(lambda: pair.backup.query()['reason'] == 'fence-waits',
+                 TAKEOVER_S, 'a fence that waits', pair.backup.process)
+        pair.backup.process.signal(signal.SIGSTOP)
+        pair.primary.process.kill()
+        subprocess.run([paths.ft_lease(), 'claim', '--force', '--node', 'c',
+                        self.lease.uri('lease')], check=True, timeout=60,
+                       capture_output=True)
+        self.release(target)
+        machine = pair.start_other_primary('c')
+        machine.wait_state('connecting')
+        machine.qmp.command('ft-stop')
+        machine.wait_state('alone')
+        pair.wait_reports(machine, 3)
+        pair.backup.process.signal(signal.SIGCONT)
+        self.assertIn(pair.backup.process.wait(TAKEOVER_S), (FAILED, LOST))
+        self.assertIn('"c" has won generation 4',
+                      pair.backup.process.errors())
+        pair.wait_reports(machine, len(reports(machine)) + 4)
+        wait_for(lambda: 'only this machine' in fence(machine), TAKEOVER_S,
+                 'the fence', machine.process)
+        pair.assert_no_errors()
+        machine.end()
+        pair.assert_whole(target.path('disk'))
 
     def test_target_that_restarts_while_the_loser_sleeps(self):
         """It forgets all reservations, and the loser's session is gone."""
