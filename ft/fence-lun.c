@@ -9,8 +9,12 @@
 #include "qobject/qdict.h"
 #include "fence-lun.h"
 
-/* Between two looks for an answer. */
-#define PAUSE_MS 2
+/* Between two looks for an answer: short ones at first, when a takeover is
+   waited for. */
+#define SHORT_PAUSE_US 300
+#define SHORT_PAUSES 50
+#define PAUSE_US 2000
+#define REST_US 50000
 /* One command; longer and longer: what others have under way may take long. */
 #define COMMAND_MS 5000
 #define COMMAND_MAX_MS 60000
@@ -21,7 +25,14 @@
 
 static void pause_co(void)
 {
-    qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, PAUSE_MS * SCALE_MS);
+    static int64_t last_us;
+    static unsigned pauses;
+    int64_t now_us = g_get_monotonic_time();
+
+    pauses = now_us - last_us > REST_US ? 0 : pauses + 1;
+    last_us = now_us;
+    qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, SCALE_US *
+                     (pauses < SHORT_PAUSES ? SHORT_PAUSE_US : PAUSE_US));
 }
 
 FtFenceLun *ft_fence_lun_new(BlockDriverState *bs, struct iscsi_context *ctx,
