@@ -340,10 +340,21 @@ static gboolean attempt_under_way(const Sim *sim)
     return sim->now - sim->attempt_at < SIM_PROTECT_MS * SIM_MS;
 }
 
+/* Is the process that it streams to still there for it? */
+void sim_check_dies(Sim *sim, SimNode *node)
+{
+    const SimNode *peer = node->peer < 0 ? NULL : &sim->nodes[node->peer];
+
+    node->followed = peer && peer->alive &&
+                     node->partner == sim_node_key(peer) &&
+                     peer->state != FT_STATE_LISTENING &&
+                     peer->state != FT_STATE_HANDSHAKE;
+}
+
 /*
- * The owner was killed when it had no partner, as far as it knew: a step
- * that names one may land after that.  Or it knew that this had landed and
- * was taking it back, since its backup had gone.
+ * The owner died when it had no partner, as far as it knew: a step that
+ * names one may land after that.  Or its backup had gone before, and it had
+ * not noticed, or was taking the name back: that is a second failure.
  */
 static gboolean died_unpaired(const Sim *sim)
 {
@@ -355,7 +366,7 @@ static gboolean died_unpaired(const Sim *sim)
             !strcmp(sim->lease.owner, node->name)) {
             ft_core_status(node->core, &status);
             return !sim->lease.partner[0] || !status.lease.partner[0] ||
-                   (node->role == FT_ROLE_PRIMARY && node->unpaired);
+                   (node->role == FT_ROLE_PRIMARY && !node->followed);
         }
     }
     return FALSE;

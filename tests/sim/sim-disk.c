@@ -132,6 +132,9 @@ void sim_disk_live(Sim *sim, SimNode *node)
             pending_at(node, i)->issued = TRUE;
         }
     }
+    for (guint i = 0; i < node->pending->len; i++) {
+        pending_at(node, i)->since = sim->now;
+    }
     sim_coverage.reissued += node->pending->len;
     sim_disk_issue(sim, node, G_MAXUINT);
 }

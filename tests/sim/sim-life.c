@@ -37,7 +37,7 @@ static void node_make(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
     node->rest_data = g_ptr_array_new_with_free_func(g_free);
     memset(node->completed, 0, sizeof(node->completed));
     node->stop_in = 0;
-    node->unpaired = FALSE;
+    node->followed = FALSE;
 }
 
 void sim_node_start(Sim *sim, SimNode *node, FtRole role, gboolean new_vm,
@@ -55,6 +55,7 @@ void sim_node_load(Sim *sim, SimNode *node, const char *identity)
 
 void sim_node_kill(Sim *sim, SimNode *node)
 {
+    sim_check_dies(sim, node);
     sim_net_close(sim, node, sim_between(sim, SIM_CLOSE_END,
                                          SIM_CLOSE_SILENT));
     node->alive = node->guest = FALSE;

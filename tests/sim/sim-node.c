@@ -156,11 +156,6 @@ static void state_changed(Sim *sim, SimNode *node, const FtAction *action)
     FtState old = node->state;
 
     node->state = action->state;
-    if (action->state != FT_STATE_HALTED) {
-        node->unpaired = action->state == FT_STATE_CLAIMING &&
-                         (old == FT_STATE_PAIRING ||
-                          (old == FT_STATE_CLAIMING && node->unpaired));
-    }
     sim_coverage.edges[node->role][old][action->state]++;
     sim_say(sim, node, "%s -> %s (%s: %s)", ft_core_state_name(old),
             ft_core_state_name(action->state),
@@ -227,6 +222,7 @@ static void process_ends(Sim *sim, SimNode *node, FtActionType how)
     if (how == FT_ACTION_EXIT && node->boot >= 0) {
         sim_check_exit(sim, node);
     }
+    sim_check_dies(sim, node);
     sim_net_close(sim, node, SIM_CLOSE_END);
     node->alive = node->guest = FALSE;
     node->life++;

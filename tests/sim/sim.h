@@ -183,7 +183,7 @@ typedef struct SimNode {
     gint8 peer;
     gint8 target;               /* where it connects to; -1: the world's */
     FtState state;
-    gboolean unpaired;          /* P: lost its backup while it paired */
+    gboolean followed;          /* P: at its death its backup was there */
     /* The toy machine and the driver's part. */
     gint boot;                  /* -1: none */
     gboolean guest, ungated, draining;
@@ -363,6 +363,7 @@ void sim_check_emit(Sim *sim, SimNode *node, guint entry);
 void sim_check_issue(Sim *sim, SimNode *node, guint entry);
 void sim_check_landed(Sim *sim, gint boot, guint entry, guint64 value);
 void sim_check_release(Sim *sim, SimNode *node, guint64 position);
+void sim_check_dies(Sim *sim, SimNode *node);
 void sim_check_exit(Sim *sim, SimNode *node);
 void sim_check_step(Sim *sim, const FtLeaseRecord *from,
                     const FtLeaseRecord *to);
