@@ -377,6 +377,38 @@ void ft_disk_drain(void)
     }
 }
 
+/*
+ * Somebody waits until no request is in the block graph, to change it; the
+ * engine can't run events meanwhile, and upstream drains nothing when events
+ * are recorded.  Requests of a shared disk stay: its graph does not change
+ * while its guest runs.
+ *
+ * What completes so is in no log's order, which is right as long as there is
+ * none: graphs change while a machine begins, while it runs alone and its
+ * disks are copied to a new backup, and when it ends.
+ */
+void ft_disk_graph_begin(void)
+{
+    FtDisk *disk;
+
+    QTAILQ_FOREACH(disk, &ft_disk_list, next) {
+        if (!disk->shared) {
+            ft_disk_requests_drain_begin(disk);
+        }
+    }
+}
+
+void ft_disk_graph_end(void)
+{
+    FtDisk *disk;
+
+    QTAILQ_FOREACH(disk, &ft_disk_list, next) {
+        if (!disk->shared) {
+            ft_disk_requests_drain_end(disk);
+        }
+    }
+}
+
 /* --- one disk ------------------------------------------------------------- */
 
 FtDisk *ft_disk_requests_new(BlockDriverState *bs)

@@ -38,6 +38,7 @@
 #include "log-sink.h"
 #include "net.h"
 #include "offline.h"
+#include "mirror-target.h"
 #include "options.h"
 #include "qmp.h"
 #include "settings.h"
@@ -138,7 +139,9 @@ static void machine_done(Notifier *notifier, void *opaque)
         !ft_net_guard_all(&err) ||
         (!ft_options.replay && !ft_claim_options_resolve(&err)) ||
         !open_ways(&err) ||
-        !ft_disks_decide(&err) || !ft_disks_guard(&err)) {
+        !ft_disks_decide(&err) || !ft_disks_guard(&err) ||
+        (ft_options.mirror &&
+         !ft_mirror_target_open(ft_options.mirror, &err))) {
         error_reportf_err(err, "-ft: ");
         exit(1);
     }
@@ -183,6 +186,11 @@ QemuOpts *ft_setup(QemuOpts *icount)
         ft_options.role != FT_ROLE_BACKUP) {
         error_report("-ft: -incoming is for the backup of a machine that "
                      "runs (ft-protect); a primary starts from power-on");
+        exit(1);
+    }
+    if (ft_options.mirror && !runstate_check(RUN_STATE_INMIGRATE)) {
+        error_report("-ft: mirror= is for a backup with -incoming, to which "
+                     "the primary copies its disks (ft-protect)");
         exit(1);
     }
     if (ft_options.replay) {

@@ -89,6 +89,9 @@ bool ft_oneshot_below(AioContext *ctx, void (*fn)(void *opaque),
  * complete now.
  */
 void ft_disk_drain(void);
+/* Between these, requests to own disks complete as they are done. */
+void ft_disk_graph_begin(void);
+void ft_disk_graph_end(void);
 
 /* Any thread with the replay mutex.  True: the bytes were taken. */
 bool ft_char_hold(Chardev *chr, const uint8_t *buf, int len);

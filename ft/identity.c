@@ -22,11 +22,13 @@
 #include "system/block-backend.h"
 #include "system/cpu-timers-internal.h"
 #include "devices.h"
+#include "migration/ft-state.h"
 #include "digest-parts.h"
 #include "disks.h"
 #include "hash.h"
 #include "identity.h"
 #include "limits.h"
+#include "mirror-target.h"
 #include "options.h"
 #include "wire.h"
 
@@ -190,6 +192,18 @@ static void add_setup(GPtrArray *lines)
     add(lines, "setup.cmos=%.16s", digest);
 }
 
+/*
+ * Both sides know it: the primary ended the copy before it sent the last of
+ * the state that says so, and a backup says it of a disk that was written.
+ * So a machine need not stand while disks are read.
+ */
+static bool copied_to_backup(BlockBackend *blk)
+{
+    return ft_state_has_disks() &&
+        (!ft_state_came() || ft_options.replay ||
+         ft_mirror_target_written(blk));
+}
+
 static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
                      Error **errp)
 {
@@ -203,6 +217,11 @@ static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
         place = ft_disks_place(blk);
         add(lines, "disk.%s.place=%s", path, place);
         add(lines, "disk.%s.format=%s", path, ft_disks_format(blk));
+        return true;
+    }
+    if (blk_is_writable(blk) && copied_to_backup(blk)) {
+        add(lines, "disk.%s.contents=copied with state %016" PRIx64, path,
+            ft_state_id());
         return true;
     }
     digest = ft_hash_disk(blk, errp);

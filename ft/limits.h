@@ -42,6 +42,15 @@ enum {
     /* Storage that has not answered after this is called unreachable. */
     FT_LEASE_SLOW_MS = 1000,
 
+    /* Own disks: a running VM's state is sent when this much of its disks is
+       not copied to the new backup; */
+    FT_MIRROR_REST_MAX = 16 * 1024 * 1024,
+    /* the rest is copied while it stands, for this long at most; */
+    FT_MIRROR_END_MS = 10000,
+    /* and a backup that takes nothing for this long is given up. */
+    FT_MIRROR_SILENT_MS = 10000,
+    FT_MIRROR_LOOK_MS = 5,
+
     FT_FRAME_PAYLOAD_MAX = 256 * 1024,
     FT_HELLO_MAX = 64 * 1024,
     FT_REASON_MAX = 1024,

@@ -39,6 +39,7 @@ static QemuOptsList ft_opts = {
         { .name = "new", .type = QEMU_OPT_BOOL },
         { .name = "node", .type = QEMU_OPT_STRING },
         { .name = "disks", .type = QEMU_OPT_STRING },
+        { .name = "mirror", .type = QEMU_OPT_STRING },
         { .name = "log", .type = QEMU_OPT_STRING },
         { .name = "spool", .type = QEMU_OPT_SIZE },
         { .name = "pc", .type = QEMU_OPT_STRING },
@@ -63,7 +64,7 @@ static void print_help(void)
 "  -ft primary,peer=HOST:PORT,lease=URI[,new=on][,node=NAME][,log=FILE]\n"
 "      [,disks=shared|own]\n"
 "  -ft backup,listen=HOST:PORT,lease=URI[,node=NAME][,log=FILE]\n"
-"      [,disks=shared|own]\n"
+"      [,disks=shared|own][,mirror=HOST:PORT]\n"
 "  -ft replay,log=FILE[,show=on][,pc=FILE][,stop-position=N]\n"
 "      [,stop-instruction=N]\n"
 "\n"
@@ -81,6 +82,8 @@ static void print_help(void)
 "  disks=shared|own  both use the same disks, the primary alone writing and\n"
 "                    reading, or each its own (default: shared if every\n"
 "                    writable disk is iscsi:// or another network's, else own)\n"
+"  mirror=HOST:PORT  backup with -incoming and own disks: where the primary\n"
+"                    copies its disks to (ft-protect)\n"
 "  log=FILE          the session's log is written to FILE too; with replay:\n"
 "                    the log to execute, on disks as they were at its start\n"
 "  show=on           replay only: the guest's serial output is let out\n"
@@ -117,7 +120,7 @@ G_NORETURN static void fail(const char *what)
 static void parse_replay(QemuOpts *opts)
 {
     static const char *const pairs_only[] = {
-        "peer", "listen", "lease", "new", "node", "spool", "disks",
+        "peer", "listen", "lease", "new", "node", "spool", "disks", "mirror",
     };
 
     for (int i = 0; i < ARRAY_SIZE(pairs_only); i++) {
@@ -253,6 +256,15 @@ static void parse_disks(QemuOpts *opts)
     }
 }
 
+static void parse_mirror(QemuOpts *opts)
+{
+    const char *mirror = qemu_opt_get(opts, "mirror");
+
+    if (mirror) {
+        ft_options.mirror = ft_options_address(mirror, &error_fatal);
+    }
+}
+
 static void parse_digest(QemuOpts *opts)
 {
     uint64_t ms = qemu_opt_get_number(opts, "digest-ms", DIGEST_MS);
@@ -287,6 +299,7 @@ static void parse_pair(QemuOpts *opts)
     ft_options.lease_uri = ft_claim_options_parse(opts);
     parse_node(opts);
     parse_disks(opts);
+    parse_mirror(opts);
     ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
     if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
         fail("new=on is for the primary, which takes the lease first");

@@ -25,6 +25,8 @@ typedef struct FtOptions {
     char *lease_uri;            /* as it may be shown */
     bool new_vm;
     FtDisksOption disks;
+    SocketAddress *mirror;      /* backup: where its disks may be written
+                                   until its state is loaded; NULL: nowhere */
     char *node;                 /* NULL: made from host and disk */
     char *log_path;             /* the log's file: written, or replayed */
     uint64_t spool;             /* backup without log=: bytes of it to keep

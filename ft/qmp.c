@@ -18,6 +18,7 @@
 #include "gate.h"
 #include "log-sink.h"
 #include "options.h"
+#include "protect.h"
 #include "qmp.h"
 #include "settings.h"
 #include "timeline.h"
@@ -143,6 +144,7 @@ FtInfo *qmp_query_ft(Error **errp)
     info->lease->partner = g_strdup(st.core.lease.partner);
     info->log_file = log_file_info();
     info->disks = disks_info();
+    info->has_copied_percent = ft_protect_copies(&info->copied_percent);
     if (ft_options.replay) {
         info->role = FT_INFO_ROLE_REPLAY;
         info->state = FT_INFO_STATE_REPLAYING;
@@ -230,6 +232,10 @@ static HumanReadableText *info_ft(Error **errp)
                            "last at log position %" PRIu64 "\n", i->digests,
                            i->digest_position);
     append_disks(buf, i->disks);
+    if (i->has_copied_percent) {
+        g_string_append_printf(buf, "disks on their way to the new backup: "
+                               "%u %%\n", i->copied_percent);
+    }
     if (i->log_file) {
         g_string_append_printf(buf, "log file: %s, %" PRIu64 " bytes, %s\n",
                                i->log_file->path, i->log_file->bytes,
@@ -269,7 +275,9 @@ void qmp_ft_failover(Error **errp)
 
 void qmp_ft_stop(Error **errp)
 {
-    give_command(FT_EVENT_CMD_STOP, errp);
+    if (!ft_protect_stop()) {
+        give_command(FT_EVENT_CMD_STOP, errp);
+    }
 }
 
 FtDigest *qmp_x_ft_digest(Error **errp)

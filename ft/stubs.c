@@ -49,6 +49,14 @@ void ft_disks_locked(Error **errp)
 {
 }
 
+void ft_disk_graph_begin(void)
+{
+}
+
+void ft_disk_graph_end(void)
+{
+}
+
 bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline)
 {
     return false;

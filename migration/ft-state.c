@@ -32,6 +32,8 @@
 #include "ft/disk.h"
 #include "ft/disks.h"
 #include "ft/driver.h"
+#include "ft/mirror.h"
+#include "ft/mirror-target.h"
 #include "ft/net.h"
 #include "replay/ft-stream.h"
 #include "replay/replay-internal.h"
@@ -42,6 +44,8 @@
 typedef struct Transfer {
     uint64_t id;
     uint64_t disk_request;      /* the next request's number */
+    bool came;                  /* it was loaded, not saved */
+    bool disks;                 /* they were copied to the backup */
     bool logs;                  /* the log begins where the state is saved */
     FtStateSavedFn *saved;
     FtStateLoadedFn *loaded;
@@ -55,24 +59,28 @@ static int state_pre_save(void *opaque)
 {
     qemu_guest_getrandom_nofail(&state.id, sizeof(state.id));
     state.disk_request = ft_disk_next_request();
+    state.came = false;
+    state.disks = ft_mirror_look(NULL) == FT_MIRROR_EQUAL;
     return 0;
 }
 
 static int state_post_load(void *opaque, int version_id)
 {
     ft_disk_set_next_request(state.disk_request);
+    state.came = true;
     return 0;
 }
 
 static const VMStateDescription vmstate_ft = {
     .name = "ft",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .pre_save = state_pre_save,
     .post_load = state_post_load,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT64(id, Transfer),
         VMSTATE_UINT64(disk_request, Transfer),
+        VMSTATE_BOOL(disks, Transfer),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -117,6 +125,37 @@ static int migration_event(NotifierWithReturn *notify, MigrationEvent *e,
         saved(e->type == MIG_EVENT_PRECOPY_DONE);
     }
     return 0;
+}
+
+bool ft_state_came(void)
+{
+    return state.came;
+}
+
+bool ft_state_has_disks(void)
+{
+    return state.disks;
+}
+
+void ft_state_pause(bool pause)
+{
+    static bool before, asked;
+    bool *now = &migrate_get_current()->capabilities[
+        MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER];
+
+    if (pause == asked) {
+        return;
+    }
+    asked = pause;
+    if (pause) {
+        before = *now;
+    }
+    *now = pause || before;
+}
+
+bool ft_state_paused(void)
+{
+    return migrate_get_current()->state == MIGRATION_STATUS_PRE_SWITCHOVER;
 }
 
 bool ft_state_ran(void)
@@ -212,6 +251,7 @@ void ft_state_hook_loaded(void)
     if (!ft_stream_active()) {
         return;
     }
+    ft_mirror_target_close();
     if (!ft_disks_activate(&err)) {
         error_reportf_err(err, "-ft: the disks can't be used: ");
         exit(1);

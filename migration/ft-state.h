@@ -25,6 +25,17 @@ void ft_state_init(FtStateLoadedFn *loaded);
  * begins at X.  False: *errp, and *saved is not called.
  */
 bool ft_state_send(const char *uri, FtStateSavedFn *saved, Error **errp);
+/*
+ * The next state's sender stops before the last of it; false: as the
+ * migration capability pause-before-switchover was before.
+ */
+void ft_state_pause(bool pause);
+/* It has, and the vCPU stands. */
+bool ft_state_paused(void);
+/* The stream says that the disks have been copied too. */
+bool ft_state_has_disks(void);
+/* The last stream came, and was not sent. */
+bool ft_state_came(void);
 /* Did the machine run before it was stopped for that? */
 bool ft_state_ran(void);
 /* Which state this machine began from; 0: power-on. */

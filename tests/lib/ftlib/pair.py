@@ -219,12 +219,15 @@ class Pair:
             prefix)
         return self.primary
 
-    def start_incoming(self, node, uri):
-        """A backup for a machine that runs; listens at incoming_port."""
+    def start_incoming(self, node, uri, ft=''):
+        """A backup for a machine that runs; listens at incoming_port.
+
+        ft: more of -ft.
+        """
         os.makedirs(os.path.join(self.directory, node), exist_ok=True)
         return self._start(
             node, f'backup,listen=127.0.0.1:{self.incoming_port},'
-            f'lease={self.lease_uri},node={node}{self._log_option("")}',
+            f'lease={self.lease_uri},node={node}{self._log_option("")}{ft}',
             extra=('-incoming', uri))
 
     def start_replay_apart(self, log, disk, extra='', name='replay',

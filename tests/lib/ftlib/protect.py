@@ -35,6 +35,28 @@ def wait_migration(machine, *states):
                     interval=0.02)
 
 
+def protect_by_copy(pair, old=None, new='b', size=None):
+    """As protect(), and QEMU copies the disk while the guest runs.
+
+    size: the new disk's, if it is not the old one's.  Returns before the pair
+    is made.
+    """
+    old = old or pair.primary
+    state = os.path.join(pair.directory, f'state-{new}')
+    pair.incoming_port, mirror = paths.free_port(), paths.free_port()
+    where = os.path.join(pair.directory, new)
+    os.makedirs(where, exist_ok=True)
+    with open(os.path.join(where, 'disk.raw'), 'wb') as file:
+        file.truncate(size or os.path.getsize(
+            os.path.join(old.directory, 'disk.raw')))
+    backup = pair.start_incoming(new, f'unix:{state}',
+                                 f',mirror=127.0.0.1:{mirror}')
+    wait_for(lambda: os.path.exists(state), 30, state, backup.process)
+    old.qmp.command('ft-protect', peer=f'127.0.0.1:{pair.incoming_port}',
+                    state=f'unix:{state}', mirror=f'127.0.0.1:{mirror}')
+    return backup
+
+
 def protect(pair, way, old=None, new='b'):
     """Gives the machine that runs alone a backup, by a socket or a file."""
     old = old or pair.primary
