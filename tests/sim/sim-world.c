@@ -182,7 +182,8 @@ static void wake_all(Sim *sim)
         SimEvent *event = &g_array_index(waiting, SimEvent, i);
 
         if (event->node >= 0 &&
-            event->at == sim->nodes[event->node].paused_until) {
+            (event->what == SIM_RESUME ||
+             event->at == sim->nodes[event->node].paused_until)) {
             event->at = sim->now;
         }
         queue_put(sim, event);
