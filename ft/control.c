@@ -147,6 +147,7 @@ void ft_control_set_alone(bool alone)
 {
     control.alone = alone;
     if (alone) {
+        ft_disk_reads_end_log();
         qmp_enable_command(&qmp_commands, "migrate");
     } else {
         qmp_disable_command(&qmp_commands, "migrate", NOT_ALONE);

@@ -7,6 +7,7 @@
  * disk-shared.c   the way to a disk that both sides share (M21)
  * disk-order.c    which of the requests to a shared disk has to wait
  * disk-data.c     read data on its way through the log
+ * disk-reads.c    or not: a backup that reads by itself (M23)
  *
  * Locks: BQL and replay mutex; coroutines of the main context.
  *
@@ -56,6 +57,7 @@ struct FtDisk {
     QEMUBH *bh;                                 /* counts them */
     BlockDriverState *bs;
     BlockBackend *shared;                       /* NULL: an own disk */
+    GQueue recent;                              /* disk-reads.c */
     QTAILQ_ENTRY(FtDisk) next;
 };
 
@@ -123,6 +125,8 @@ void ft_disk_shared_kick(void);
 /* Are the disks this machine's?  If not it is tried; see ft_disk_settled(). */
 bool ft_disk_shared_settled(void);
 void ft_disk_shared_free(FtDisk *disk);
+/* A read takes from earlier requests what they write to its blocks. */
+void ft_disk_shared_take_unwritten(FtDiskRequest *req, GPtrArray *writes);
 
 /* --- disk-order.c --------------------------------------------------------- */
 
@@ -135,6 +139,17 @@ void ft_disk_order_mark_put_off(FtDisk *disk);
  * with references.
  */
 GPtrArray *ft_disk_order_unwritten(FtDiskRequest *req);
+
+/* --- disk-reads.c --------------------------------------------------------- */
+
+/* The backup reads by itself (reads=own). */
+bool ft_disk_reads_own(void);
+/* Primary: a read completed for the guest; also when its event comes. */
+void ft_disk_reads_completed(const FtDiskRequest *req, bool by_event);
+/* Primary: the backup may still have to read what this changes. */
+bool ft_disk_reads_hold(const FtDiskRequest *req);
+/* Backup: reads it from the disk; its event is queued then. */
+void ft_disk_reads_begin(FtDiskRequest *req);
 
 /* --- disk-data.c ---------------------------------------------------------- */
 

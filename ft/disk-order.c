@@ -44,6 +44,18 @@ static bool follows(const FtDiskRequest *req, const FtDiskRequest *earlier)
     }
 }
 
+/* The disk has done it; but a backup that reads by itself has not. */
+static bool is_over(const FtDiskRequest *req)
+{
+    return req->io_done &&
+        (req->kind != FT_DISK_READ || req->completed || !ft_disk_reads_own());
+}
+
+static bool passes_reads(const FtDiskRequest *req)
+{
+    return !ft_disk_request_changes(req) || !ft_disk_reads_hold(req);
+}
+
 static bool passes_gate(const FtDiskRequest *req)
 {
     return req->kind == FT_DISK_READ || ft_gate_admits(req->position);
@@ -54,14 +66,15 @@ bool ft_disk_order_has_to_wait(const FtDiskRequest *req)
     const FtDiskRequest *r;
 
     /* While it is drained nothing new may reach the disk below. */
-    if (!passes_gate(req) || (req->completed && req->disk->drained)) {
+    if (!passes_gate(req) || !passes_reads(req) ||
+        (req->completed && req->disk->drained)) {
         return true;
     }
     QTAILQ_FOREACH(r, &req->disk->requests, next) {
         if (r == req) {
             return false;
         }
-        if (!r->io_done && follows(req, r)) {
+        if (!is_over(r) && follows(req, r)) {
             return true;
         }
     }
@@ -75,7 +88,7 @@ static bool has_to_be_put_off(const FtDiskRequest *req)
     if (req->io_done || req->issued || req->kind == FT_DISK_READ) {
         return false;
     }
-    if (req->completed || !passes_gate(req)) {
+    if (req->completed || !passes_gate(req) || !passes_reads(req)) {
         return true;
     }
     QTAILQ_FOREACH(r, &req->disk->requests, next) {

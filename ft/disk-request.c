@@ -211,6 +211,7 @@ static void request_event(void *opaque)
     FtDiskRequest *req = opaque;
 
     req->event_queued = false;
+    ft_disk_reads_completed(req, true);
     if (!req->completed && !ft_disk_shared_takes_longer(req)) {
         request_settle(req);
         if (req->disk->shared) {

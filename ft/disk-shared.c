@@ -50,7 +50,7 @@ static struct {
 /* --- a primary's requests ------------------------------------------------- */
 
 /* What the guest wrote before, and the disk does not have yet. */
-static void take_unwritten(FtDiskRequest *req, GPtrArray *writes)
+void ft_disk_shared_take_unwritten(FtDiskRequest *req, GPtrArray *writes)
 {
     for (guint i = 0; i < writes->len; i++) {
         const FtDiskRequest *w = g_ptr_array_index(writes, i);
@@ -74,6 +74,8 @@ static int coroutine_fn request_io(FtDiskRequest *req)
 
     if (req->kind == FT_DISK_READ) {
         writes = ft_disk_order_unwritten(req);
+    } else if (req->kind == FT_DISK_DISCARD && ft_disk_reads_own()) {
+        return 0;               /* who reads there would find anything */
     }
     do {
         ft_fence_enter();
@@ -83,7 +85,7 @@ static int coroutine_fn request_io(FtDiskRequest *req)
         }
     } while (ft_fence_leave(ret, &tries));
     if (ret >= 0 && writes) {
-        take_unwritten(req, writes);
+        ft_disk_shared_take_unwritten(req, writes);
     }
     return ret;
 }
@@ -102,7 +104,7 @@ static void outcome(FtDiskRequest *req, int ret)
 {
     if (!req->completed) {
         req->ret = ret;
-        if (ret >= 0 && req->kind == FT_DISK_READ) {
+        if (ret >= 0 && req->kind == FT_DISK_READ && !ft_disk_reads_own()) {
             ft_disk_data_put(req);
         }
         ft_disk_request_put_result(req);
@@ -164,7 +166,12 @@ static void begin_io(FtDiskRequest *req)
 void coroutine_fn ft_disk_shared_begin(FtDiskRequest *req)
 {
     if (!shared.active) {
-        ft_disk_request_queue_event(req);
+        if (req->kind == FT_DISK_READ && ft_disk_reads_own() &&
+            ft_stream_follows()) {
+            ft_disk_reads_begin(req);
+        } else {
+            ft_disk_request_queue_event(req);
+        }
         return;
     }
     if (ft_disk_request_changes(req)) {
@@ -195,7 +202,7 @@ bool ft_disk_shared_takes_longer(const FtDiskRequest *req)
 
 void ft_disk_shared_settle(FtDiskRequest *req)
 {
-    if (req->io_begun || ft_disk_request_take_result(req) ||
+    if (ft_disk_request_take_result(req) || req->io_begun ||
         req->kind != FT_DISK_READ) {
         return;
     }
@@ -240,6 +247,7 @@ bool ft_disk_shared_can_complete(FtDisk *disk)
 
 void ft_disk_shared_completes(FtDiskRequest *req)
 {
+    ft_disk_reads_completed(req, false);
     if (req->io_begun) {
         if (req->io_done) {
             put_done(req);
@@ -272,7 +280,9 @@ static void kick_bh(void *opaque)
 
 void ft_disk_shared_kick(void)
 {
-    qemu_bh_schedule(shared.kick);
+    if (shared.kick) {
+        qemu_bh_schedule(shared.kick);
+    }
 }
 
 /* --- the disk changes hands ----------------------------------------------- */
@@ -340,7 +350,7 @@ void ft_disk_go_live(void)
 
     QTAILQ_FOREACH(disk, &ft_disk_list, next) {
         QTAILQ_FOREACH(req, &disk->requests, next) {
-            if (disk->shared) {
+            if (disk->shared && !req->io_begun) {
                 g_ptr_array_add(again, req);
             }
         }
@@ -386,12 +396,16 @@ BlockDriverState *ft_disk_requests_below(FtDisk *disk)
 
 void ft_disk_shared_free(FtDisk *disk)
 {
+    g_queue_clear_full(&disk->recent, g_free);
     if (disk->shared) {
         blk_unref(disk->shared);
     }
 }
 
-/* Has a request that may go to the disk not been answered yet? */
+/*
+ * What need not wait goes to the disk at once, and what waits for that when it
+ * is answered.  The rest the guest knows to be neither written nor flushed.
+ */
 static bool is_unfinished(void)
 {
     FtDisk *disk;
@@ -399,8 +413,7 @@ static bool is_unfinished(void)
 
     QTAILQ_FOREACH(disk, &ft_disk_list, next) {
         QTAILQ_FOREACH(req, &disk->requests, next) {
-            if (req->io_begun && !req->io_done &&
-                (req->issued || ft_gate_admits(req->position))) {
+            if (req->issued && !req->io_done) {
                 return true;
             }
         }

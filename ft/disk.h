@@ -41,6 +41,14 @@ void ft_disk_go_live(void);
 /* Any thread: a request to a disk of this side is under way. */
 bool ft_disk_busy(void);
 
+/*
+ * With reads=own.  Primary, main thread: a log begins at a state, or goes
+ * nowhere from now on.  Any thread: the backup executed it up to position.
+ */
+void ft_disk_reads_begin_log(void);
+void ft_disk_reads_end_log(void);
+void ft_disk_executed(uint64_t position);
+
 /* A machine that has won and fenced takes the shared disks.  False: *errp. */
 bool ft_disk_shared_use(Error **errp);
 /* The process ends: what may still go to a shared disk is waited for. */

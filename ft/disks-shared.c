@@ -162,6 +162,21 @@ static bool count_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
     return true;
 }
 
+/* What the backup reads may not come out of a cache that knows no better. */
+static bool check_own_reads(DeviceState *dev, BlockBackend *blk, void *opaque,
+                            Error **errp)
+{
+    if (ft_disks_is_shared(blk) &&
+        (strcmp(ft_disks_format(blk), "raw") ||
+         !(bdrv_get_flags(protocol_node(blk)) & BDRV_O_NOCACHE))) {
+        error_setg(errp, "reads=own: shared disk '%s' has to be opened with "
+                   "format=raw,cache=none, so that what the primary wrote is "
+                   "seen", blk_name(blk));
+        return false;
+    }
+    return true;
+}
+
 /* What was opened inactive and is not shared is used from now on. */
 static bool activate_own(DeviceState *dev, BlockBackend *blk, void *opaque,
                          Error **errp)
@@ -181,10 +196,17 @@ bool ft_disks_decide(Error **errp)
     ft_disks_foreach(count_disk, &counts, NULL);
     if (ft_options.replay) {
         shared = ft_offline_shares_disks();
+        if (!ft_offline_has_reads(errp)) {
+            return false;
+        }
     } else if (ft_options.disks != FT_DISKS_DEFAULT) {
         shared = ft_options.disks == FT_DISKS_SHARED;
     } else {
         shared = counts.writable && counts.network == counts.writable;
+    }
+    if (ft_options.own_reads && !ft_disks_foreach(check_own_reads, NULL,
+                                                  errp)) {
+        return false;
     }
     return runstate_check(RUN_STATE_INMIGRATE) ||
         ft_disks_foreach(activate_own, NULL, errp);

@@ -18,6 +18,7 @@
 #include "channel.h"
 #include "claim-thread.h"
 #include "control.h"
+#include "disk.h"
 #include "driver-internal.h"
 #include "evidence.h"
 #include "fence.h"
@@ -187,6 +188,9 @@ static void update_status(void)
     FtDriverStatus *status = &d.status;
 
     ft_core_status(d.core, &core);
+    if (core.role == FT_ROLE_PRIMARY) {
+        ft_disk_executed(core.executed);
+    }
     stall_primary(&core);
     QEMU_LOCK_GUARD(&d.status_lock);
     status->core = core;

@@ -217,6 +217,8 @@ static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
         place = ft_disks_place(blk);
         add(lines, "disk.%s.place=%s", path, place);
         add(lines, "disk.%s.format=%s", path, ft_disks_format(blk));
+        add(lines, "disk.%s.reads=%s", path,
+            ft_options.own_reads ? "own" : "log");
         return true;
     }
     if (blk_is_writable(blk) && copied_to_backup(blk)) {

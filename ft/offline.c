@@ -383,6 +383,17 @@ bool ft_offline_shares_disks(void)
                   "\nvm.disks=shared\n");
 }
 
+bool ft_offline_has_reads(Error **errp)
+{
+    if (strstr(ft_log_reader_hello_text(offline.reader), ".reads=own\n")) {
+        error_setg(errp, "log '%s' is of a session with reads=own: what was "
+                   "read from the shared disks is not in it, so it can't be "
+                   "executed again", ft_options.log_path);
+        return false;
+    }
+    return true;
+}
+
 /*
  * A replay's netdev may be of another type: nothing goes through it.  And
  * what was read from a shared disk is in the log: nothing is read from here.
@@ -397,7 +408,8 @@ static char *without_places(const char *hello)
 
         if (**line && !g_pattern_match_simple("nic.*.netdev", key) &&
             !g_pattern_match_simple("disk.*.place", key) &&
-            !g_pattern_match_simple("disk.*.format", key)) {
+            !g_pattern_match_simple("disk.*.format", key) &&
+            !g_pattern_match_simple("disk.*.reads", key)) {
             g_string_append_printf(text, "%s\n", *line);
         }
     }

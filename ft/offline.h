@@ -20,6 +20,8 @@
 void ft_offline_spare_disks(void);
 /* Did the two machines of the log share their disks?  After setup. */
 bool ft_offline_shares_disks(void);
+/* And has the log what was read from them?  False: *errp. */
+bool ft_offline_has_reads(Error **errp);
 /* Main thread, while the machine is set up. */
 bool ft_offline_setup(const char *path, Error **errp);
 /*

@@ -40,6 +40,7 @@ static QemuOptsList ft_opts = {
         { .name = "node", .type = QEMU_OPT_STRING },
         { .name = "disks", .type = QEMU_OPT_STRING },
         { .name = "mirror", .type = QEMU_OPT_STRING },
+        { .name = "reads", .type = QEMU_OPT_STRING },
         { .name = "log", .type = QEMU_OPT_STRING },
         { .name = "spool", .type = QEMU_OPT_SIZE },
         { .name = "pc", .type = QEMU_OPT_STRING },
@@ -84,6 +85,8 @@ static void print_help(void)
 "                    writable disk is iscsi:// or another network's, else own)\n"
 "  mirror=HOST:PORT  backup with -incoming and own disks: where the primary\n"
 "                    copies its disks to (ft-protect)\n"
+"  reads=log|own     shared disks: what the guest reads comes to the backup with\n"
+"                    the log (default), or it reads itself (raw, cache=none)\n"
 "  log=FILE          the session's log is written to FILE too; with replay:\n"
 "                    the log to execute, on disks as they were at its start\n"
 "  show=on           replay only: the guest's serial output is let out\n"
@@ -121,6 +124,7 @@ static void parse_replay(QemuOpts *opts)
 {
     static const char *const pairs_only[] = {
         "peer", "listen", "lease", "new", "node", "spool", "disks", "mirror",
+        "reads",
     };
 
     for (int i = 0; i < ARRAY_SIZE(pairs_only); i++) {
@@ -265,6 +269,18 @@ static void parse_mirror(QemuOpts *opts)
     }
 }
 
+static void parse_reads(QemuOpts *opts)
+{
+    const char *reads = qemu_opt_get(opts, "reads");
+
+    ft_options.own_reads = !g_strcmp0(reads, "own");
+    if (reads && !ft_options.own_reads && strcmp(reads, "log")) {
+        error_report("reads=%s: what a shared disk's guest reads comes to the "
+                     "backup with the 'log', or by reads of its 'own'", reads);
+        exit(1);
+    }
+}
+
 static void parse_digest(QemuOpts *opts)
 {
     uint64_t ms = qemu_opt_get_number(opts, "digest-ms", DIGEST_MS);
@@ -300,6 +316,7 @@ static void parse_pair(QemuOpts *opts)
     parse_node(opts);
     parse_disks(opts);
     parse_mirror(opts);
+    parse_reads(opts);
     ft_options.new_vm = qemu_opt_get_bool(opts, "new", false);
     if (ft_options.new_vm && ft_options.role != FT_ROLE_PRIMARY) {
         fail("new=on is for the primary, which takes the lease first");

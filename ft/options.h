@@ -27,6 +27,7 @@ typedef struct FtOptions {
     FtDisksOption disks;
     SocketAddress *mirror;      /* backup: where its disks may be written
                                    until its state is loaded; NULL: nowhere */
+    bool own_reads;             /* a backup reads the shared disks itself */
     char *node;                 /* NULL: made from host and disk */
     char *log_path;             /* the log's file: written, or replayed */
     uint64_t spool;             /* backup without log=: bytes of it to keep

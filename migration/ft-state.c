@@ -239,6 +239,7 @@ void ft_state_hook_saved(bool saved)
     if (saved && state.saved) {
         state.logs = true;
         ft_stream_begin_log_at_state();
+        ft_disk_reads_begin_log();
         ft_net_state_saved();
     }
     replay_mutex_unlock();

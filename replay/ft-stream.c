@@ -200,6 +200,13 @@ uint64_t ft_stream_output_position(void)
     return ft_log_end(ft_stream.log) + __fpending(replay_file);
 }
 
+uint64_t ft_stream_log_position(void)
+{
+    /* At the process's end the engine closes it before its last events. */
+    return replay_file ? ft_log_end(ft_stream.log) + __fpending(replay_file)
+                       : UINT64_MAX;
+}
+
 bool ft_stream_takes_input(void)
 {
     return ft_stream_records() && ft_stream.started && runstate_is_running();

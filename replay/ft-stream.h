@@ -141,6 +141,9 @@ void ft_stream_hold_clocks(bool hold);
  */
 uint64_t ft_stream_output_position(void);
 
+/* Primary: where the log ends now, with what is not published yet. */
+uint64_t ft_stream_log_position(void);
+
 /* Backup, main thread: the power button is the next entry; it was taken. */
 bool ft_stream_take_powerdown(void);
 

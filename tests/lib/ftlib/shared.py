@@ -30,16 +30,18 @@ class SharedPair(rom.RomPair):
     """place: the disk, as -drive file=; a file of the pair's if not given.
 
     image: one of the small guests with a disk.  faults: x-ft-fault works.
-    drive: more of the disk's -drive.
+    drive: more of the disk's -drive; ft: of -ft.
     """
 
     def __init__(self, image='disk', place=None, device=None,
-                 faults=False, drive='', disks='shared', **rest):
+                 faults=False, drive='', disks='shared', ft='',
+                 **rest):
         super().__init__(image, **rest)
         self.disk_path = os.path.join(self.directory, 'shared.raw')
         self._place = place
         self._faults = faults
         self._disks = disks
+        self._ft = ft
         with open(self.disk_path, 'wb') as file:
             file.truncate(rom.DISK_MB << 20)
         self._options += rom.disk_options((place or self.disk_path) + drive)
@@ -49,6 +51,8 @@ class SharedPair(rom.RomPair):
     def _start(self, node, ft, prefix=(), extra=()):
         if not self._place and not ft.startswith('replay'):
             ft += f',disks={self._disks}'
+        if not ft.startswith('replay'):
+            ft += self._ft
         if self._faults:
             ft += ',x-faults=on'
         return super()._start(node, ft, prefix, extra)
