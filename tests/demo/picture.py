@@ -5,8 +5,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import statistics
 
-from svg import (BLUE, FAINT, GREEN, GREY, INK, ORANGE, RED, VIOLET, Drawing,
-                 Panel)
+from svg import (BLUE, BROWN, FAINT, GREEN, GREY, INK, ORANGE, RED, VIOLET,
+                 Drawing, Panel)
 
 WIDTH = 1000
 LEFT, RIGHT = 70, 30
@@ -16,7 +16,7 @@ SHADE = '#fbe9ea'
 STEPS = {
     'detection': ('until the backup suspects', GREY),
     'lease': ('the lease', VIOLET),
-    'fence': ('shutting the primary out of the disk', GREY),
+    'fence': ('shutting the primary out of the disk', BROWN),
     'drain': ('executing the rest of the log', ORANGE),
     'switch': ('going live', RED),
     'announcement': ('announcing the MAC', GREEN),

@@ -6,8 +6,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from xml.sax.saxutils import escape, quoteattr
 
 INK, FAINT, GRID = '#1f2933', '#616e7c', '#e4e7eb'
-BLUE, RED, GREEN, ORANGE, VIOLET, GREY = (
-    '#2f6db5', '#c5303c', '#2b8a57', '#d9822b', '#7a4fb5', '#9aa5b1')
+BLUE, RED, GREEN, ORANGE, VIOLET, GREY, BROWN = (
+    '#2f6db5', '#c5303c', '#2b8a57', '#d9822b', '#7a4fb5', '#9aa5b1',
+    '#8a5a44')
 
 
 def _number(value):
