@@ -45,6 +45,11 @@ void ft_disk_drain(void)
 {
 }
 
+int ft_disks_open_flags(const char *file, struct QDict *options)
+{
+    return 0;
+}
+
 void ft_disks_locked(Error **errp)
 {
 }
