@@ -17,6 +17,7 @@ from . import FtError, wire
 from .process import wait_for
 
 SESSION = 77
+APART = 'apart.'             # lines that both sides must have otherwise
 BOUND_S = 20
 
 
@@ -28,9 +29,11 @@ def hello_value(hello, key):
 
 
 def hello_as(hello, node):
-    """The same VM's HELLO, said by another node."""
-    mine = f'node={hello_value(hello, "node")}\n'.encode()
-    return hello.replace(mine, f'node={node}\n'.encode(), 1)
+    """The same VM's HELLO, said by another node with disks of its own."""
+    lines = [f'node={node}' if line.startswith('node=')
+             else f'{line}.{node}' if line.startswith(APART) else line
+             for line in hello.decode().split('\n')]
+    return '\n'.join(lines).encode()
 
 
 class _Fake:
