@@ -66,11 +66,14 @@ static void reply_hold(void *opaque)
 
 bool ft_reply_hold(Monitor *monitor, QObject *request, QDict *text)
 {
-    g_autofree char *command = command_of(request);
+    g_autofree char *command = NULL;
     Reply *reply;
 
-    if (!text || !command || !qdict_haskey(text, "return") ||
-        !ft_stream_started() || !ft_control_changes_guest(command)) {
+    if (!ft_stream_started() || !text || !qdict_haskey(text, "return")) {
+        return false;
+    }
+    command = command_of(request);      /* it was good, so is its form */
+    if (!command || !ft_control_changes_guest(command)) {
         return false;
     }
     reply = g_new0(Reply, 1);
