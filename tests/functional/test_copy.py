@@ -31,13 +31,6 @@ def disk_of(machine):
     return os.path.join(machine.directory, 'disk.raw')
 
 
-def writes_on(machine, count=2):
-    """The guest, which writes all the time, says that it did some more."""
-    start = len(rom.lines(rom.text(machine)))
-    wait_for(lambda: len(rom.lines(rom.text(machine))) >= start + count, 60,
-             f'{count} lines of the guest', machine.process)
-
-
 def wait_pair(old, new):
     old.wait_state('protected', timeout=SYNC_S)
     new.wait_state('protected', timeout=SYNC_S)
@@ -58,7 +51,7 @@ class Copy(unittest.TestCase):
         """The disks are equal where the log begins, and at its end."""
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             backup = protect_by_copy(pair)
             wait_pair(pair.primary, backup)
             self.assertNotIn('copied-percent', pair.primary.query())
@@ -82,15 +75,15 @@ class Copy(unittest.TestCase):
             begin_alone(pair)
             now = pair.primary
             for name in 'bc':
-                writes_on(now)
+                rom.writes_on(now)
                 backup = protect_by_copy(pair, now, name)
                 wait_pair(now, backup)
-                writes_on(now)
+                rom.writes_on(now)
                 assert_equal_digest(now, backup)
                 now.process.kill()
                 backup.wait_state('alone')
                 now = backup
-            writes_on(now)
+            rom.writes_on(now)
             self.assertNotIn('ERROR', rom.text(now))
             now.end()
             image = DiskImage(disk_of(now))
@@ -101,7 +94,7 @@ class Copy(unittest.TestCase):
         """The guest goes on, and the next attempt succeeds."""
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             pair.primary.qmp.command('migrate-set-parameters',
                                      **{'max-bandwidth': 1 << 20})
             backup = protect_by_copy(pair)
@@ -109,29 +102,29 @@ class Copy(unittest.TestCase):
                      'the copy', pair.primary.process)
             backup.process.kill()
             self.assertTrue(wait_given_up(pair.primary))
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             pair.primary.qmp.command('migrate-set-parameters',
                                      **{'max-bandwidth': 1 << 30})
             backup = protect_by_copy(pair, new='c')
             wait_pair(pair.primary, backup)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             assert_equal_digest(pair.primary, backup)
 
     def test_stopped_by_a_person(self):
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             pair.primary.qmp.command('migrate-set-parameters',
                                      **{'max-bandwidth': 1 << 20})
             protect_by_copy(pair)
             pair.primary.qmp.command('ft-stop')
             self.assertIn('a person stopped', wait_given_up(pair.primary))
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
 
     def test_quit_amid_it(self):
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             pair.primary.qmp.command('migrate-set-parameters',
                                      **{'max-bandwidth': 1 << 20})
             protect_by_copy(pair)
@@ -145,13 +138,13 @@ class Copy(unittest.TestCase):
         """A backup that hangs holds nobody up."""
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             backup = protect_by_copy(pair)
             backup.process.signal(signal.SIGSTOP)
             self.addCleanup(backup.process.signal, signal.SIGCONT)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             self.assertTrue(wait_given_up(pair.primary))
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
 
     def test_nobody_there(self):
         with RomPair('disk', disk=True) as pair:
@@ -162,7 +155,7 @@ class Copy(unittest.TestCase):
             why = wait_given_up(pair.primary)
             self.assertIn('Connection refused', why)
             self.assertIn('127.0.0.1:', why)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
 
     def test_disk_of_another_size(self):
         with RomPair('disk', disk=True) as pair:
@@ -170,13 +163,13 @@ class Copy(unittest.TestCase):
             protect_by_copy(pair, size=1 << 20)
             self.assertIn('make that one of the same size',
                           wait_given_up(pair.primary))
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
 
     def test_copied_to_another_machine(self):
         """The log's backup is not the one whose disk was written."""
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
             os.makedirs(os.path.join(pair.directory, 'c'))
             mirror = paths.free_port()
             pair.incoming_port = paths.free_port()
@@ -201,7 +194,7 @@ class Copy(unittest.TestCase):
                          pair.primary.query()), SYNC_S, 'a refusal',
                 pair.primary.process)
             self.assertIn('contents', status['text'])
-            writes_on(pair.primary)
+            rom.writes_on(pair.primary)
 
 
 if __name__ == '__main__':

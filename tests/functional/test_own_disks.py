@@ -17,19 +17,12 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, 'roms'))
 
 from disk_image import DiskImage  # noqa: E402
 from ftlib import rom  # noqa: E402
-from ftlib.process import wait_for  # noqa: E402
 from ftlib.protect import protect_by_copy  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 from ftlib.target import MIB, Tgt  # noqa: E402
 
 SYNC_S = 60
 NOT_ELIGIBLE = 5
-
-
-def writes_on(machine, count=2):
-    start = len(rom.lines(rom.text(machine)))
-    wait_for(lambda: len(rom.lines(rom.text(machine))) >= start + count, 60,
-             f'{count} lines of the guest', machine.process)
 
 
 class Common:
@@ -49,15 +42,15 @@ class Common:
 
     def lives(self, pair):
         pair.protect()
-        writes_on(pair.primary)
+        rom.writes_on(pair.primary)
         self.assertEqual(pair.primary.query()['disks']['shared'], False)
         pair.primary.process.kill()
         pair.backup.wait_state('alone', timeout=SYNC_S)
-        writes_on(pair.backup)
+        rom.writes_on(pair.backup)
         backup = protect_by_copy(pair, pair.backup, 'c')
         for machine in (pair.backup, backup):
             machine.wait_state('protected', timeout=SYNC_S)
-        writes_on(pair.backup)
+        rom.writes_on(pair.backup)
         for machine in (pair.backup, backup):
             machine.process.kill()
             machine.process.wait(20)
@@ -68,7 +61,7 @@ class Common:
         again.wait_state('connecting', timeout=SYNC_S)
         again.qmp.command('ft-stop')
         again.wait_state('alone')
-        writes_on(again)
+        rom.writes_on(again)
         again.end()
         image = DiskImage(os.path.join(again.directory, 'disk.raw'))
         self.assertEqual(image.bad, {})

@@ -230,6 +230,13 @@ def lines(history):
     return history.split('\r\n')[:-1]
 
 
+def writes_on(machine, count=2):
+    """The guest, which writes all the time, says that it did some more."""
+    start = len(lines(text(machine)))
+    wait_for(lambda: len(lines(text(machine))) >= start + count, 60,
+             f'{count} lines of the guest', machine.process)
+
+
 def join(first, second):
     """One history from what two machines printed, the second taking over.
 
