@@ -117,8 +117,10 @@ class FakeBackup(_Fake):
         return bytes(self.data[:self._whole])
 
     def _acknowledge(self):
-        self.send(wire.ack(self._whole, self.session, self.generation,
-                           executed=self._whole))
+        with self._lock:            # two threads: a position never goes back
+            self.sock.sendall(wire.ack(self._whole, self.session,
+                                       self.generation,
+                                       executed=self._whole))
 
     def _take(self):
         try:
