@@ -28,7 +28,7 @@ help:
 	@echo '  make bench        what protection costs; writes docs/performance.md'
 	@echo '  make bench-busy   false takeovers while all cores are busy, MINUTES=10'
 	@echo '  make drift        the guest'"'"'s clock against the host'"'"'s, MINUTES=10'
-	@echo '  make soak         lives of a guest, recorded and replayed, N=20; SEED=n'
+	@echo '  make soak         lives of a guest, recorded and replayed, N=20; SEED=n; PARALLEL=k'
 	@echo '  make soak-report  what all of them came to'
 	@echo '  make hooks-diff   what the fork inserts into QEMU, as a diff'
 	@echo '  make deps         install the Debian packages that are needed'
@@ -87,7 +87,7 @@ drift: qemu
 	$(PYTHON) tests/drift/run
 
 soak: qemu
-	@N=$(N) SEED=$(SEED) FT_BUILD=$(abspath $(BUILD)) \
+	@N=$(N) SEED=$(SEED) PARALLEL=$(PARALLEL) FT_BUILD=$(abspath $(BUILD)) \
 	FT_SWITCH=$(abspath $(BUILD))/fast/tools/ft-switch/ft-switch \
 	$(PYTHON) tests/soak/run
 

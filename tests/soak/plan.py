@@ -8,9 +8,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import random
 
-# Short stops stay below the time-outs of suspicion (ft/limits.h: 400 ms at the
+# Short stops stay below the time-outs of suspicion (ft/limits.h: 160 ms at the
 # least); on a busy host they may not, and then a takeover is as good as none.
-SHORT_STOP_S = (0.05, 0.3)
+SHORT_STOP_S = (0.03, 0.12)
 LONG_STOP_S = (1.8, 3.0)
 LONG_STOP_SHARE = 0.15
 # A schedule is made for this long; the guest may end sooner.
@@ -38,11 +38,14 @@ def _stalls(rng):
         moment += rng.expovariate(1 / 3)
 
 
-def make_plan(seed):
+def make_plan(seed, neighbours=0):
+    """neighbours: rounds beside this one, each as good as a hog."""
     rng = random.Random(seed)
     events = []
     loads = []
-    hogs = _host_load(rng)
+    hogs = max(_host_load(rng) - neighbours, 0)
+    if neighbours:
+        loads.append(f'{neighbours} other rounds')
     if hogs:
         loads.append(f'{hogs} hogs')
     if rng.random() < 0.6:

@@ -21,7 +21,6 @@ from ftlib.relay import Relay
 from client import Client
 from host import process_cpu_s
 from hostload import HostLoad
-from plan import make_plan
 
 # A hang is what takes longer than this on a host that is far too busy.
 PROTECT_S = 60
@@ -54,8 +53,8 @@ def is_over(machine):
 class Round:
     """Its files are in a directory of its own until it is closed."""
 
-    def __init__(self, seed, progress):
-        self.plan = make_plan(seed)
+    def __init__(self, plan, progress):
+        self.plan = plan
         self._progress = progress
         self.directory = tempfile.mkdtemp(prefix='ft-soak-',
                                           dir=paths.scratch_dir())

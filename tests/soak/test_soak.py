@@ -24,10 +24,11 @@ class Soak(unittest.TestCase):
     def do_round(self, wanted):
         """With a seed whose plan is of the wanted kind."""
         draw = random.SystemRandom()
-        while not wanted(make_plan(seed := draw.randrange(1 << 32))):
+        while not wanted(plan := make_plan(draw.randrange(1 << 32))):
             pass
-        print(f'# seed {seed}: {", ".join(make_plan(seed)["loads"])}')
-        this = Round(seed, lambda text: None)
+        seed = plan['seed']
+        print(f'# seed {seed}: {", ".join(plan["loads"])}')
+        this = Round(plan, lambda text: None)
         bundle, why = store.bundle(seed), 'see the test\'s output'
         try:
             row = this.run()
@@ -58,6 +59,12 @@ class Plan(unittest.TestCase):
     def test_a_seed_is_a_plan(self):
         self.assertEqual(make_plan(7), make_plan(7))
         self.assertNotEqual(make_plan(7), make_plan(8))
+
+    def test_other_rounds_are_load_enough(self):
+        alone = next(plan for plan in map(make_plan, range(100))
+                     if plan['hogs'] == 3)
+        self.assertEqual(make_plan(alone['seed'], 2)['hogs'], 1)
+        self.assertEqual(make_plan(alone['seed'], 4)['hogs'], 0)
 
 
 if __name__ == '__main__':
