@@ -92,7 +92,7 @@ struct FtCore {
     guint holds;                /* answers to HOLD outstanding */
     FtHold hold;
     guint64 left;               /* HELD: outputs up to here left before it */
-    guint64 marks[FT_PAIR_LAG_MS / FT_HEARTBEAT_INTERVAL_MS];
+    guint64 marks[FT_PAIR_LAG_MS / FT_KEEPALIVE_INTERVAL_MS];
                                 /* where the log ended, by heartbeats ago */
 
     gboolean end_wanted;        /* P: exit once the lease has answered */

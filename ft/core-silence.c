@@ -7,6 +7,8 @@
 
 #include "core-silence.h"
 
+#define WINDOW_MS (FT_JITTER_SLOTS * FT_JITTER_SLOT_MS)
+
 void ft_silence_begin(FtSilence *s)
 {
     memset(s, 0, sizeof(*s));
@@ -20,7 +22,6 @@ void ft_silence_tick(FtSilence *s)
     s->heartbeat_ms += FT_SILENCE_TICK_MS;
     s->slot_ms += FT_SILENCE_TICK_MS;
     if (s->slot_ms >= FT_JITTER_SLOT_MS) {
-        s->measured = TRUE;
         s->slot_ms = 0;
         s->slot = (s->slot + 1) % FT_JITTER_SLOTS;
         s->longest_ms[s->slot] = 0;
@@ -30,6 +31,7 @@ void ft_silence_tick(FtSilence *s)
 static void heard(FtSilence *s)
 {
     s->longest_ms[s->slot] = MAX(s->longest_ms[s->slot], s->ms);
+    s->measured_ms = MIN(s->measured_ms + s->ms, WINDOW_MS);
     s->ms = 0;
 }
 
@@ -57,15 +59,20 @@ guint ft_silence_jitter_ms(const FtSilence *s)
     return longest;
 }
 
+/* The least that is waited for: it falls with what was measured. */
+static guint least_ms(const FtSilence *s)
+{
+    guint measured_ms = MAX(s->measured_ms, FT_SILENCE_LEARN_MS);
+    guint least = FT_SILENCE_MAX_MS * FT_SILENCE_LEARN_MS / measured_ms;
+
+    return MAX(MAX(least, FT_SILENCE_MIN_MS), s->patience_ms);
+}
+
 guint ft_silence_bound_ms(const FtSilence *s, gboolean backup)
 {
-    guint bound = FT_SILENCE_MAX_MS;
+    guint bound = CLAMP(FT_JITTER_FACTOR * ft_silence_jitter_ms(s),
+                        least_ms(s), FT_SILENCE_MAX_MS);
 
-    if (s->measured) {
-        bound = CLAMP(FT_JITTER_FACTOR * ft_silence_jitter_ms(s),
-                      MAX(FT_SILENCE_MIN_MS, s->patience_ms),
-                      FT_SILENCE_MAX_MS);
-    }
     /* So that a mere cut of the link keeps the primary. */
     return backup ? FT_SILENCE_BACKUP_MS(MAX(bound, s->peer_bound_ms))
                   : bound;

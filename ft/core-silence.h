@@ -2,11 +2,13 @@
  * For how long may a peer be silent before it is suspected?
  *
  * Purpose: a bound from what was measured.  Each sign of the peer ends a
- *   silence; the longest one of the last minute is the jitter, made by the
- *   network and by how busy both hosts are.  A peer that is silent for
+ *   silence; the longest one of the last five minutes is the jitter, made by
+ *   the network and by how busy both hosts are.  A peer that is silent for
  *   FT_JITTER_FACTOR times as long is suspected, within a least and a most
- *   (ft/limits.h); while little was measured the most counts, and for a peer
- *   that says that its host may make it late.
+ *   (ft/limits.h).  The most counts for a peer that says that its host may
+ *   make it late, and for a session that has just begun: the longest of n
+ *   silences says that one in n may be longer, so the least that is waited
+ *   for falls with the time that was measured.
  *
  *   As in Chen, Toueg and Aguilera, "On the Quality of Service of Failure
  *   Detectors" (2002), and Hayashibara et al., "The phi Accrual Failure
@@ -37,7 +39,7 @@ typedef struct FtSilence {
     guint longest_ms[FT_JITTER_SLOTS];  /* that ended in each slot of time */
     guint slot;                 /* the one that is being measured */
     guint slot_ms;
-    gboolean measured;          /* a whole slot at least */
+    guint measured_ms;          /* up to the last sign; at most a window */
     guint peer_bound_ms;        /* as the peer's heartbeats say; 0: unknown */
     guint patience_ms;          /* it is not to be suspected before this */
 } FtSilence;

@@ -13,6 +13,8 @@
 
 #include "core-internal.h"
 
+#define KEEPALIVE_BEATS (FT_KEEPALIVE_INTERVAL_MS / FT_HEARTBEAT_INTERVAL_MS)
+
 FtCore *ft_core_new(const FtCoreConfig *config)
 {
     FtCore *core = g_new0(FtCore, 1);
@@ -308,6 +310,9 @@ static void heartbeat_timer(FtCore *core)
         .patience_ms = core->late ? FT_SILENCE_MAX_MS : FT_SILENCE_MIN_MS,
         .role = core->role,
     };
+    if (core->heartbeat_sequence % KEEPALIVE_BEATS != 1) {
+        return;
+    }
     if (is_primary(core)) {
         ft_core_primary_keepalive(core);
     } else {

@@ -13,19 +13,24 @@
 #include <glib.h>
 
 enum {
-    /* Heartbeats and keep-alives are sent this often, both ways. */
-    FT_HEARTBEAT_INTERVAL_MS = 50,
+    /* Heartbeats are sent this often, both ways; */
+    FT_HEARTBEAT_INTERVAL_MS = 25,
+    /* keep-alives and acknowledgements on the channel with each second one. */
+    FT_KEEPALIVE_INTERVAL_MS = 50,
     /* The peer's silence is counted in steps of this. */
-    FT_SILENCE_TICK_MS = 20,
+    FT_SILENCE_TICK_MS = 10,
     /* No sign of the peer on any path for so many times the longest silence
        of late: suspect it; */
     FT_JITTER_FACTOR = 4,
-    /* but not before this, nor after that (ft/core-silence.h). */
-    FT_SILENCE_MIN_MS = 400,
+    /* but not before this, nor after that (ft/core-silence.h); */
+    FT_SILENCE_MIN_MS = 160,
     FT_SILENCE_MAX_MS = 1000,
+    /* a session begins with the most, and what was measured in n times this
+       counts for an n-th of it at the least. */
+    FT_SILENCE_LEARN_MS = 1000,
     /* "Of late": so many slots of time, and how long one is. */
     FT_JITTER_SLOTS = 30,
-    FT_JITTER_SLOT_MS = 2000,
+    FT_JITTER_SLOT_MS = 10000,
     /* Heartbeats arrive but the log channel is dead: end the session. */
     FT_CHANNEL_SILENCE_MS = 3000,
     /* The primary tries to reach its backup this often. */
@@ -83,9 +88,13 @@ enum {
 
 /* The backup is slower to suspect, so that a mere cut keeps the primary: by
    more than the time between two heartbeats. */
-#define FT_SILENCE_BACKUP_MS(primary_ms) ((primary_ms) * 5 / 4 + 50)
+#define FT_SILENCE_BACKUP_MS(primary_ms) ((primary_ms) * 5 / 4 + 40)
 
 G_STATIC_ASSERT(FT_HEARTBEAT_INTERVAL_MS * 4 <= FT_SILENCE_MIN_MS);
+G_STATIC_ASSERT(FT_KEEPALIVE_INTERVAL_MS % FT_HEARTBEAT_INTERVAL_MS == 0);
+/* By the end of a window all that was measured counts. */
+G_STATIC_ASSERT(FT_SILENCE_MAX_MS / FT_SILENCE_MIN_MS * FT_SILENCE_LEARN_MS <
+                FT_JITTER_SLOTS * FT_JITTER_SLOT_MS);
 G_STATIC_ASSERT(FT_SILENCE_MIN_MS < FT_SILENCE_MAX_MS);
 G_STATIC_ASSERT(FT_SILENCE_TICK_MS * 2 <= FT_HEARTBEAT_INTERVAL_MS);
 G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS(FT_SILENCE_MIN_MS) - FT_SILENCE_MIN_MS >
@@ -94,7 +103,7 @@ G_STATIC_ASSERT(FT_SILENCE_BACKUP_MS(FT_SILENCE_MAX_MS) <
                 FT_CHANNEL_SILENCE_MS);
 G_STATIC_ASSERT(FT_CHANNEL_SILENCE_MS < FT_HANDSHAKE_MS);
 G_STATIC_ASSERT(FT_HANDSHAKE_MS < FT_PROTECT_MS);
-G_STATIC_ASSERT(FT_PAIR_LAG_MS % FT_HEARTBEAT_INTERVAL_MS == 0);
+G_STATIC_ASSERT(FT_PAIR_LAG_MS % FT_KEEPALIVE_INTERVAL_MS == 0);
 /* A new pair's primary is not held back for its lag at once. */
 G_STATIC_ASSERT(FT_PAIR_LAG_MS < FT_LAG_STALL_MS);
 G_STATIC_ASSERT(FT_LAG_WANTED_MS + FT_LAG_REST_MAX_PERMILLE /

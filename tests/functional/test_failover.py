@@ -79,7 +79,7 @@ STEPS = ['detection-us', 'lease-us', 'drain-us', 'switch-us',
 
 
 SLACK_S = 1
-SUSPECT_MS = 550        # a backup's least patience (ft/limits.h)
+SUSPECT_MS = 240        # a backup's least patience (ft/limits.h)
 
 
 class TimeLine(unittest.TestCase):

@@ -141,7 +141,11 @@ static void replay_some(Sim *sim, SimNode *node)
         }
         execute_entry(sim, node, entry);
     }
-    if (node->draining) {
+    if (node->draining && !sim->quiet && sim_chance(sim, 1)) {
+        sim->fatal += 2;                /* it has won: nobody else can */
+        sim_node_event(sim, node, &(FtEvent) {
+            .type = FT_EVENT_FAIL, .text = "the machine diverged" });
+    } else if (node->draining) {
         drain_done(sim, node);
     }
 }

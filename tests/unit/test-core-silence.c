@@ -29,21 +29,27 @@ static void say(FtSilence *s, guint bound_ms, guint patience_ms)
     ft_silence_heard_heartbeat(s, &heartbeat);
 }
 
-/* Until something was measured, nobody is suspected soon. */
+/* While little was measured, nobody is suspected soon. */
 static void test_begin(void)
 {
     FtSilence s;
 
     ft_silence_begin(&s);
     g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MAX_MS);
-    hear(&s, 2 * TICK, FT_JITTER_SLOT_MS - 2 * TICK);
+    hear(&s, 2 * TICK, FT_SILENCE_LEARN_MS);
     g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MAX_MS);
-    hear(&s, 2 * TICK, 4 * TICK);
+    hear(&s, 2 * TICK, FT_SILENCE_LEARN_MS);
+    g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==,
+                     FT_SILENCE_MAX_MS / 2);
+    hear(&s, 2 * TICK, 2 * FT_SILENCE_LEARN_MS);
+    g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==,
+                     FT_SILENCE_MAX_MS / 4);
+    hear(&s, 2 * TICK, WINDOW);
     g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MIN_MS);
     g_assert_cmpuint(ft_silence_jitter_ms(&s), ==, 2 * TICK);
 }
 
-/* One long silence is remembered for a minute, and then forgotten. */
+/* One long silence is remembered for a window, and then forgotten. */
 static void test_longest(void)
 {
     guint gap = FT_SILENCE_MIN_MS / FT_JITTER_FACTOR / TICK * TICK + 2 * TICK;
@@ -69,7 +75,7 @@ static void test_most(void)
     FtSilence s;
 
     ft_silence_begin(&s);
-    hear(&s, FT_SILENCE_MAX_MS - TICK, WINDOW);
+    hear(&s, FT_SILENCE_MAX_MS - TICK, 2 * WINDOW);
     g_assert_cmpuint(ft_silence_bound_ms(&s, FALSE), ==, FT_SILENCE_MAX_MS);
     g_assert_cmpuint(ft_silence_bound_ms(&s, TRUE), ==,
                      FT_SILENCE_BACKUP_MS(FT_SILENCE_MAX_MS));
@@ -140,7 +146,7 @@ static void test_paths(void)
     g_assert_cmpuint(s.heartbeat_ms, ==, TICK);
 }
 
-/* The core: a protected pair, a calm minute, then nothing. */
+/* The core: a protected pair, a calm window, then nothing. */
 static void core_suspects(Fix f, FtFrame frame, guint expected_ms)
 {
     FtEvent tick = { .type = FT_EVENT_TIMER, .timer = FT_TIMER_SILENCE };
@@ -189,7 +195,7 @@ static void test_told(void)
     g_assert_cmpuint(f.heartbeat.bound_ms, ==, FT_SILENCE_MAX_MS);
     g_assert_cmpuint(f.heartbeat.patience_ms, ==, FT_SILENCE_MIN_MS);
     ft_core_set_late(f.core);
-    feed_timer(&f, FT_TIMER_HEARTBEAT, "heartbeat keepalive:0");
+    feed_timer(&f, FT_TIMER_HEARTBEAT, "heartbeat");
     g_assert_cmpuint(f.heartbeat.patience_ms, ==, FT_SILENCE_MAX_MS);
     fix_free(&f);
 }

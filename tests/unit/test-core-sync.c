@@ -108,6 +108,7 @@ static void test_lag(void)
         feed_ack(&f, at, 49, "");
         line = g_strdup_printf("heartbeat keepalive:%d", (int)at);
         feed_timer(&f, FT_TIMER_HEARTBEAT, line);
+        feed_timer(&f, FT_TIMER_HEARTBEAT, "heartbeat");
         g_free(line);
     }
     /* 70 is the oldest mark: FT_PAIR_LAG_MS ago the log ended there. */
