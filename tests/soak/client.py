@@ -7,6 +7,7 @@ import random
 import threading
 
 from ftlib import FtError
+from ftlib.process import take_precedence
 from ftlib.resp import Redis
 
 KEYS = 200
@@ -47,6 +48,7 @@ class Client(threading.Thread):
         self.answers += 1
 
     def run(self):
+        take_precedence()
         try:
             while not self._stop_asked.is_set():
                 self._one()

@@ -25,6 +25,7 @@ import threading
 import time
 
 from . import FtError, paths
+from .process import take_precedence
 
 BUFFER = 256 * 1024
 THROTTLE_TICK_S = 0.01
@@ -68,6 +69,7 @@ class _Half:
             done.set()
 
     def _run(self):
+        take_precedence()           # a network waits for no host's cores
         while not self._ending:
             for key, mask in self._selector.select(self._tick()):
                 if key.fd == self._wake_read:
