@@ -85,33 +85,39 @@ void ft_gate_flush(void)
     }
 }
 
-/* The first output, if it may leave without the main thread. */
-static FtOutput *first_direct(void)
+/* The first output, if it may leave, or be dropped, without the main thread. */
+static FtOutput *first_direct(bool *emit)
 {
     FtOutput *output;
 
     QEMU_LOCK_GUARD(&gate.lock);
     output = first_ready_locked();
-    return output && output->try_emit && !is_dropped_locked(output) ? output
-                                                                    : NULL;
+    if (!output || !output->try_emit) {
+        return NULL;
+    }
+    *emit = !is_dropped_locked(output);
+    return output;
 }
 
 /*
  * An acknowledgement lets packets out here and now: the main thread would
- * have to wake up, and to wait until the vCPU has left its slice.  Who holds
+ * have to wake up, and to wait until the vCPU has left its slice.  The same
+ * is true of a backup, whose packets have left on the primary.  Who holds
  * emit_lock already looks at the queue again, or has been asked to.
  */
 static void emit_direct(void)
 {
     FtOutput *output;
+    bool emit;
 
     if (qemu_mutex_trylock(&gate.emit_lock)) {
         return;
     }
-    while ((output = first_direct()) && output->try_emit(output)) {
-        trace_ft_gate_release(output->position, output->size, true);
+    while ((output = first_direct(&emit)) &&
+           (!emit || output->try_emit(output))) {
+        trace_ft_gate_release(output->position, output->size, emit);
         WITH_QEMU_LOCK_GUARD(&gate.lock) {
-            remove_first_locked(true);
+            remove_first_locked(emit);
         }
         output->finish(output, false);
     }
@@ -240,7 +246,7 @@ void ft_gate_left_primary(uint64_t position)
         ready = first_ready_locked();
     }
     if (ready) {
-        qemu_bh_schedule(gate.bh);
+        let_out();
     }
 }
 

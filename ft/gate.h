@@ -24,7 +24,10 @@ struct FtOutput {
      * the main thread has to.  May be NULL.
      */
     bool (*try_emit)(FtOutput *output);
-    /* Lets the output out, or only frees it when emit is false. */
+    /*
+     * Lets the output out, or only frees it when emit is false: the latter in
+     * any thread where there is a try_emit.
+     */
     void (*finish)(FtOutput *output, bool emit);
     uint64_t position;
     bool replayed;              /* made by a backup that follows */
