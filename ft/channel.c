@@ -229,19 +229,29 @@ static gboolean channel_readable(QIOChannel *ioc, GIOCondition condition,
     return G_SOURCE_CONTINUE;
 }
 
-/* A write error shows again as a read error; it is reported there. */
-static void write_out(void)
+/*
+ * What waits, then size bytes at data; what the network does not take now
+ * waits.  A write error shows again as a read error; it is reported there.
+ */
+static void write_out(const uint8_t *data, size_t size)
 {
-    while (ch.out_done < ch.out->len) {
-        ssize_t n = qio_channel_write(QIO_CHANNEL(ch.sioc),
-                                      (char *)ch.out->data + ch.out_done,
-                                      ch.out->len - ch.out_done, NULL);
+    while (ch.out_done < ch.out->len || size) {
+        struct iovec iov[] = {
+            { ch.out->data + ch.out_done, ch.out->len - ch.out_done },
+            { (void *)data, size },
+        };
+        ssize_t n = qio_channel_writev(QIO_CHANNEL(ch.sioc), iov,
+                                       size ? 2 : 1, NULL);
+        size_t waited = MIN(MAX(n, 0), iov[0].iov_len);
 
         if (n <= 0) {
             break;
         }
-        ch.out_done += n;
+        ch.out_done += waited;
+        data += n - waited;
+        size -= n - waited;
     }
+    g_byte_array_append(ch.out, data, size);
     if (ch.out_done == ch.out->len || ch.out_done > ch.out->len / 2) {
         g_byte_array_remove_range(ch.out, 0, ch.out_done);
         ch.out_done = 0;
@@ -257,7 +267,7 @@ static size_t backlog(void)
 static gboolean channel_writable(QIOChannel *ioc, GIOCondition condition,
                                  gpointer opaque)
 {
-    write_out();
+    write_out(NULL, 0);
     if (backlog() && !(condition & (G_IO_ERR | G_IO_HUP))) {
         return G_SOURCE_CONTINUE;
     }
@@ -268,14 +278,17 @@ static gboolean channel_writable(QIOChannel *ioc, GIOCondition condition,
 
 void ft_channel_send(const FtFrame *frame, const void *payload)
 {
+    size_t rest;
+
     if (!ch.sioc) {
         return;
     }
-    ft_wire_writer_put(ch.writer, frame, payload, ch.out);
+    rest = ft_wire_writer_begin(ch.writer, frame, payload, ch.out);
     if (ch.writable) {
+        g_byte_array_append(ch.out, payload, rest);
         return;
     }
-    write_out();
+    write_out(payload, rest);
     if (backlog()) {
         ch.writable = qio_channel_add_watch_source(
             QIO_CHANNEL(ch.sioc), G_IO_OUT,

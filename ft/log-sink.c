@@ -23,10 +23,12 @@
 #define CLOSE_MS 3000
 /* What comes within this time is written together, unless it is so much. */
 #define COLLECT_MS 50
-#define COLLECT_SIZE (256 * KiB)
+#define COLLECT_SIZE (1 * MiB)
 
 typedef struct Chunk {
     GByteArray *bytes;
+    FtFrame log;                /* of frames of log: what is in all of them, */
+    size_t log_size;            /* how much log that is; 0: other bytes */
     bool begins;                /* the file is written anew */
     bool ends;
     char *text;                 /* status once it is written; NULL: as is */
@@ -37,7 +39,6 @@ static struct {
     int fd;
     uint64_t bound;             /* of a spool; 0: it is no spool */
     QemuThread thread;
-    GByteArray *scratch;        /* I/O thread */
     FtFrame frame;              /* I/O thread: session, generation, position */
     bool begun;                 /* I/O thread: between begin and end */
 
@@ -105,7 +106,24 @@ static void give_up(const char *what, uint64_t bytes)
                 "pair goes on without it", sink.path, bytes, what);
 }
 
-static void carry_out(const Chunk *chunk)
+/* Goes through the frames of a chunk of log, of which the payloads are in. */
+static void put_headers(Chunk *chunk)
+{
+    uint8_t *at = chunk->bytes->data;
+    FtFrame frame = chunk->log;
+    size_t rest = chunk->log_size;
+
+    while (rest) {
+        frame.length = MIN(rest, FT_FRAME_PAYLOAD_MAX);
+        rest -= frame.length;
+        frame.flags = rest ? FT_FRAME_MORE : 0;
+        ft_wire_frame_out(&frame, at + FT_FRAME_HEADER_SIZE, at);
+        at += FT_FRAME_HEADER_SIZE + frame.length;
+        frame.position += frame.length;
+    }
+}
+
+static void carry_out(Chunk *chunk)
 {
     uint64_t bytes;
     int ret = 0;
@@ -125,6 +143,7 @@ static void carry_out(const Chunk *chunk)
         return;
     }
     if (!ret) {
+        put_headers(chunk);
         ret = write_all(chunk->bytes->data, chunk->bytes->len);
     }
     if (ret) {
@@ -202,15 +221,14 @@ static void wait_written(Notifier *notifier, void *opaque)
 
 /* --- the I/O thread ------------------------------------------------------ */
 
-/* Takes bytes and text. */
-static void enqueue(GByteArray *bytes, bool begins, bool ends, char *text)
+/* Takes what is in the chunk. */
+static void enqueue(const Chunk *values)
 {
-    Chunk *chunk = g_new(Chunk, 1);
+    Chunk *chunk = g_memdup2(values, sizeof(*values));
 
-    *chunk = (Chunk) { bytes, begins, ends, text };
     QEMU_LOCK_GUARD(&sink.lock);
-    sink.hurry |= begins || ends;
-    sink.queued += bytes->len;
+    sink.hurry |= chunk->begins || chunk->ends;
+    sink.queued += chunk->bytes->len;
     g_queue_push_tail(&sink.queue, chunk);
     if (sink.hurry || sink.queued >= COLLECT_SIZE ||
         g_queue_get_length(&sink.queue) == 1) {
@@ -256,13 +274,39 @@ void ft_log_sink_begin(FtRole role, const char *hello, uint64_t session,
     ft_log_file_header_out(&header, bytes->data);
     sink.frame = (FtFrame) { .session = session, .generation = generation };
     put(bytes, FT_FRAME_HELLO, 0, hello, strlen(hello));
-    enqueue(bytes, true, false, g_strdup("a session is being written"));
+    enqueue(&(Chunk) {
+        .bytes = bytes,
+        .begins = true,
+        .text = g_strdup("a session is being written"),
+    });
     sink.begun = true;
+}
+
+/* The log's bytes up to position, with room for the headers of frames. */
+static GByteArray *copy_log(FtLog *log, uint64_t position)
+{
+    uint64_t from = sink.frame.position;
+    size_t frames = DIV_ROUND_UP(position - from, FT_FRAME_PAYLOAD_MAX);
+    size_t size = position - from + frames * FT_FRAME_HEADER_SIZE;
+    uint8_t *bytes = g_malloc(size);
+    uint8_t *to = bytes;
+    FtLogView view;
+
+    ft_log_view(log, from, position, &view);
+    for (size_t at = 0; at < view.size;) {
+        size_t n = MIN(view.size - at, FT_FRAME_PAYLOAD_MAX);
+
+        memcpy(to + FT_FRAME_HEADER_SIZE, view.data + at, n);
+        to += FT_FRAME_HEADER_SIZE + n;
+        at += n;
+    }
+    ft_log_view_end(&view);
+    return g_byte_array_new_take(bytes, size);
 }
 
 void ft_log_sink_take(FtLog *log, uint64_t position)
 {
-    GByteArray *bytes;
+    Chunk chunk;
 
     if (!sink.begun || position <= sink.frame.position) {
         return;
@@ -273,18 +317,14 @@ void ft_log_sink_take(FtLog *log, uint64_t position)
         sink.begun = false;
         return;
     }
-    bytes = g_byte_array_new();
-    while (sink.frame.position < position) {
-        uint64_t at = sink.frame.position;
-        size_t n = MIN(position - at, FT_FRAME_PAYLOAD_MAX);
-
-        g_byte_array_set_size(sink.scratch, n);
-        ft_log_copy(log, at, position, sink.scratch->data, n);
-        put(bytes, FT_FRAME_LOG, at + n < position ? FT_FRAME_MORE : 0,
-            sink.scratch->data, n);
-        sink.frame.position += n;
-    }
-    enqueue(bytes, false, false, NULL);
+    chunk = (Chunk) {
+        .log = sink.frame,
+        .log_size = position - sink.frame.position,
+    };
+    chunk.log.type = FT_FRAME_LOG;
+    chunk.bytes = copy_log(log, position);
+    sink.frame.position = position;
+    enqueue(&chunk);
 }
 
 void ft_log_sink_end(const char *text)
@@ -296,7 +336,11 @@ void ft_log_sink_end(const char *text)
     }
     bytes = g_byte_array_new();
     put(bytes, FT_FRAME_END, 0, text, MIN(strlen(text), FT_REASON_MAX));
-    enqueue(bytes, false, true, g_strdup_printf("ended: %s", text));
+    enqueue(&(Chunk) {
+        .bytes = bytes,
+        .ends = true,
+        .text = g_strdup_printf("ended: %s", text),
+    });
     sink.begun = false;
     if (!sink.bound) {
         info_report("ft: the log file '%s' ends here, with its session; the "
@@ -346,7 +390,6 @@ static void start_writer(int fd)
     static Notifier notifier = { .notify = wait_written };
 
     sink.fd = fd;
-    sink.scratch = g_byte_array_new();
     qemu_mutex_init(&sink.lock);
     qemu_cond_init(&sink.cond);
     g_queue_init(&sink.queue);

@@ -5,7 +5,7 @@
  *   the backup, what was received and is not executed yet.
  * Thread: any; every function takes the log's own lock, which is a leaf: no
  *   other lock is taken while it is held.
- * Ownership: the log owns its bytes; copies go out.
+ * Ownership: the log owns its bytes; copies and views go out.
  * Units: positions and sizes in bytes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -15,14 +15,16 @@
 
 #include "qemu/thread.h"
 
+typedef struct FtLogRing FtLogRing;
+
 typedef struct FtLog {
     QemuMutex lock;
     QemuCond cond;          /* broadcast by commit, trim and wake */
 
     /* Protected by lock. */
-    uint8_t *bytes;
-    size_t capacity;
-    size_t head;            /* offset in bytes[] of position base */
+    FtLogRing *ring;
+    size_t most;            /* bytes that it had at a time, */
+    gint64 looks_since_us;  /* since then */
     uint64_t base;          /* the oldest position that is kept */
     uint64_t committed;     /* whole transactions end here */
     uint64_t end;           /* the newest byte's position plus one */
@@ -42,6 +44,20 @@ void ft_log_trim(FtLog *log, uint64_t position);
 /* Copies up to size bytes from position, not beyond limit; returns how many. */
 size_t ft_log_copy(FtLog *log, uint64_t position, uint64_t limit,
                    void *data, size_t size);
+/* The log's bytes where they are. */
+typedef struct FtLogView {
+    const uint8_t *data;
+    size_t size;
+    FtLogRing *ring;
+} FtLogView;
+
+/*
+ * Looks at the bytes from position to limit, or as many of them as there are.
+ * They may be read until the view ends, as long as nobody trims them.
+ */
+void ft_log_view(FtLog *log, uint64_t position, uint64_t limit,
+                 FtLogView *view);
+void ft_log_view_end(FtLogView *view);
 uint64_t ft_log_end(FtLog *log);
 /* The oldest position that is kept. */
 uint64_t ft_log_base(FtLog *log);

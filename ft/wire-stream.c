@@ -132,17 +132,19 @@ static void pack(FtWireWriter *writer, const void *payload, gsize size)
                           room - zip->avail_out - sizeof(flush_end));
 }
 
-static void put_short(FtWireWriter *writer, const FtFrame *frame,
-                      const void *payload, guint32 crc, GByteArray *out)
+/* How much of the payload has to follow: all of it, or nothing. */
+static gsize put_short(FtWireWriter *writer, const FtFrame *frame,
+                       const void *payload, guint32 crc, GByteArray *out)
 {
+    /* zlib calls it an error to flush twice with nothing in between. */
+    gboolean packed = frame->type == FT_FRAME_LOG && frame->length &&
+        frame->length <= PACK_MAX;
     guint8 first = SHORT | frame->flags << FLAGS_SHIFT | frame->type;
     guint8 crc_bytes[4];
     gsize size = frame->length;
 
-    /* zlib calls it an error to flush twice with nothing in between. */
-    if (frame->type == FT_FRAME_LOG && size && size <= PACK_MAX) {
+    if (packed) {
         pack(writer, payload, size);
-        payload = writer->packed->data;
         size = writer->packed->len;
         first |= PACKED;
     }
@@ -154,7 +156,11 @@ static void put_short(FtWireWriter *writer, const FtFrame *frame,
     }
     ft_put32(crc_bytes, crc);
     g_byte_array_append(out, crc_bytes, sizeof(crc_bytes));
-    g_byte_array_append(out, payload, size);
+    if (!packed) {
+        return size;
+    }
+    g_byte_array_append(out, writer->packed->data, size);
+    return 0;
 }
 
 /* The first of a type is long: rare ones are, and a reader sees them all. */
@@ -165,19 +171,29 @@ static gboolean may_be_short(const Context *context, const FtFrame *frame)
         frame->generation == context->generation;
 }
 
-void ft_wire_writer_put(FtWireWriter *writer, const FtFrame *frame,
-                        const void *payload, GByteArray *out)
+gsize ft_wire_writer_begin(FtWireWriter *writer, const FtFrame *frame,
+                           const void *payload, GByteArray *out)
 {
     guint8 header[FT_FRAME_HEADER_SIZE];
+    gsize rest = frame->length;
 
     ft_wire_frame_out(frame, payload, header);
     if (may_be_short(&writer->context, frame)) {
-        put_short(writer, frame, payload, ft_wire_frame_crc(header), out);
+        rest = put_short(writer, frame, payload, ft_wire_frame_crc(header),
+                         out);
     } else {
         g_byte_array_append(out, header, sizeof(header));
-        g_byte_array_append(out, payload, frame->length);
     }
     context_advance(&writer->context, frame);
+    return rest;
+}
+
+void ft_wire_writer_put(FtWireWriter *writer, const FtFrame *frame,
+                        const void *payload, GByteArray *out)
+{
+    gsize rest = ft_wire_writer_begin(writer, frame, payload, out);
+
+    g_byte_array_append(out, payload, rest);
 }
 
 /* --- reading ------------------------------------------------------------- */

@@ -21,6 +21,12 @@ typedef struct FtWireReader FtWireReader;
 
 FtWireWriter *ft_wire_writer_new(void);
 void ft_wire_writer_free(FtWireWriter *writer);
+/*
+ * Appends the frame's beginning to out, and returns how much of payload has
+ * to follow: all, or nothing.  So what is long need not be copied.
+ */
+gsize ft_wire_writer_begin(FtWireWriter *writer, const FtFrame *frame,
+                           const void *payload, GByteArray *out);
 /* Appends the frame's bytes to out. */
 void ft_wire_writer_put(FtWireWriter *writer, const FtFrame *frame,
                         const void *payload, GByteArray *out);
