@@ -21,6 +21,7 @@ from targets import TARGETS, judge, medians
 ONCE = ('lag', 'kill', 'power', 'flame', 'path', 'micro', 'busy')
 USUAL_ROWS = ('boot', *ROWS, *ONCE[:-1])
 ALL_ROWS = ('boot', *ROWS, *ONCE)
+TAP_ROWS = ('ping', 'receive-1g', 'send-1g')    # ft-switch can't do these
 ONCE_S = 360                # about what the rows that happen once take
 POWER_S, LAST_S = 170, 80   # of which power and what follows it, and that
 ATTEMPTS = 3                # a subject that a row broke is started anew
@@ -195,10 +196,11 @@ def _once(options, build, network, screen, data):
 def run(options, build, network, screen, data):
     """Fills data['runs'] and data['once']."""
     options.began = time.monotonic()
-    if network.why_no_ping and 'ping' in options.rows:
-        options.rows.remove('ping')
-        data['once']['ping'] = {
-            'error': f'not measured: {network.why_no_ping}'}
+    for row in TAP_ROWS if network.why_no_ping else ():
+        if row in options.rows:
+            options.rows.remove(row)
+            data['once'][row] = {
+                'error': f'not measured: {network.why_no_ping}'}
     if any(row in ROWS or row == 'boot' for row in options.rows):
         _rounds(options, build, network, screen, data)
     if 'protected' in options.modes or any(mode in PAIRS for mode

@@ -19,6 +19,8 @@ from ftlib.pair import Switch
 
 CLONE_NEWNET = 0x40000000
 PORTS = (guest.REDIS_PORT, 80, 5001, 5002)
+# Of a line of limited rate: a few packets of the largest kind at a time.
+LINE_BURST, LINE_LATENCY = '192kb', '10ms'
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -78,6 +80,30 @@ class TapNetwork:
              'ft0'], text=True, capture_output=True, check=True)
         return json.loads(done.stdout)[0]['stats64']['tx']['bytes']
 
+    @contextlib.contextmanager
+    def line(self, mbit_s):
+        """The client's cable carries no more than this meanwhile."""
+        ends = ((self._client.namespace, 'eth0'),
+                (self._lan.center, self._client.cable))
+        try:
+            for namespace, link in ends:
+                self._tc(namespace, 'add', link, 'root', 'tbf', 'rate',
+                         f'{mbit_s}mbit', 'burst', LINE_BURST, 'latency',
+                         LINE_LATENCY)
+            yield
+        finally:
+            for namespace, link in ends:
+                with contextlib.suppress(FtError):
+                    self._tc(namespace, 'del', link, 'root')
+
+    @staticmethod
+    def _tc(namespace, verb, link, *words):
+        done = subprocess.run(
+            ['tc', '-n', namespace, 'qdisc', verb, 'dev', link, *words],
+            text=True, capture_output=True)
+        if done.returncode:
+            raise FtError(f'tc: {done.stderr.strip()}')
+
     def close(self):
         self._lan.close()
 
@@ -109,6 +135,10 @@ class SwitchNetwork:
 
     def address(self, port):
         return '127.0.0.1', self._ports[port]
+
+    @staticmethod
+    def line(mbit_s):
+        raise FtError(f'ft-switch has no line of {mbit_s} Mbit/s: needs root')
 
     @staticmethod
     def input_bytes():

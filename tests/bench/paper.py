@@ -29,7 +29,13 @@ OURS_1 = (
     ('400 processes', 'forks', 'seconds', False),
     ('redis SET, synced: transactions', 'redis', 'per_s', True),
 )
-OURS_2 = (('receives', 'receive'), ('transmits', 'send'))
+# (direction, row, line)
+OURS_2 = (
+    ('receives', 'receive-1g', '1 Gbit/s'),
+    ('transmits', 'send-1g', '1 Gbit/s'),
+    ('receives', 'receive', 'same host'),
+    ('transmits', 'send', 'same host'),
+)
 
 
 def _performance(middle, base, row, key, more):
@@ -58,12 +64,14 @@ def table_1(middle):
 
 
 def table_2(middle):
-    yield '| guest | log link | base, Mbit/s | FT, Mbit/s | log, Mbit/s |'
-    yield '|---|---|---|---|---|'
+    yield ('| guest | client\'s line | log link | base, Mbit/s | FT, Mbit/s '
+           '| log, Mbit/s |')
+    yield '|---|---|---|---|---|---|'
     for direction, link, base, ft, log in PAPER_2:
-        yield f'| paper: {direction} | {link} | {base} | {ft} | {log} |'
-    for direction, row in OURS_2:
-        yield (f'| here: {direction} | same host '
+        yield (f'| paper: {direction} | 1 Gbit/s | {link} | {base} | {ft} '
+               f'| {log} |')
+    for direction, row, line in OURS_2:
+        yield (f'| here: {direction} | {line} | same host '
                f'| {number(_get(middle, PLAIN, row, "mbit_s"))} '
                f'| {number(_get(middle, PROTECTED, row, "mbit_s"))} '
                f'| {number(_get(middle, PROTECTED, row, "log_mbit_s"))} |')

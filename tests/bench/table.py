@@ -13,7 +13,9 @@ SHORT = {'undigested': 'undigest'}
 COMPUTED = {'boot': 'boot to redis', 'idle': 'idle', 'md5': 'md5',
             'forks': 'processes', 'reads': 'reads', 'write': 'writes',
             'redis': 'redis', 'ping': 'ping', 'http': 'HTTP',
-            'receive': 'TCP receives', 'send': 'TCP sends', 'lag': 'lag'}
+            'receive': 'TCP receives', 'send': 'TCP sends',
+            'receive-1g': 'receives, 1 Gbit/s', 'send-1g': 'sends, 1 Gbit/s',
+            'lag': 'lag'}
 
 
 def number(value):
