@@ -5,6 +5,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include <sys/timerfd.h>
+#include "qemu/timer.h"
+#include "qemu/units.h"
 #include "replay/ft-stream.h"
 #include "replay/ft-time.h"
 #include "channel.h"
@@ -14,22 +17,36 @@
 #include "limits.h"
 #include "log-sink.h"
 
+/*
+ * To send a frame takes each machine's vCPU off its core several times, and
+ * costs as much as to carry some 10 KB.  So of a stream, where the last time
+ * so much was to be sent or waited to leave, the frames are so far apart;
+ * unless so much log has come together, or the guest sleeps.  (As network
+ * cards do with interrupts.)
+ */
+#define BULK_SIZE (16 * KiB)
+#define BULK_INTERVAL_US 1000
+#define BULK_MAX (512 * KiB)
+
 FtLog ft_driver_log;
 
 static struct {
-    GByteArray *scratch;        /* log bytes on their way to frames */
     uint64_t parsed;            /* backup: entries up to here are well formed */
     uint64_t store_to;          /* backup: committed when the ack is sent */
     uint64_t told;              /* primary: the core knows the log to here */
+
+    /* Primary: log is to be sent. */
     GSource *append;
-    gint append_pending;        /* atomic */
-} l;
+    int timer;
+    gpointer timer_tag;
+    /* Atomic. */
+    int append_pending;         /* now, or in a moment */
+    int append_due;
+    int64_t rest_until_us;      /* of the monotonic clock: not before */
+} l = { .timer = -1 };
 
 void ft_driver_log_begin(void)
 {
-    if (!l.scratch) {
-        l.scratch = g_byte_array_new();
-    }
     l.parsed = l.store_to = l.told = 0;
 }
 
@@ -46,23 +63,34 @@ void ft_driver_log_send(const FtAction *action)
     FtFrame frame = { .type = FT_FRAME_LOG };
     uint64_t at = action->from;
     FtCoreStatus status;
+    FtLogView view;
 
     ft_log_sink_take(&ft_driver_log, action->to);
     ft_driver_core_status(&status);
     frame.session = status.session;
     frame.generation = status.generation;
+    /* This thread trims the log. */
+    ft_log_view(&ft_driver_log, at, action->to, &view);
     while (at < action->to) {
         frame.length = MIN(action->to - at, FT_FRAME_PAYLOAD_MAX);
         frame.position = at;
         frame.held = ft_driver_log_held(at);
-        g_byte_array_set_size(l.scratch, frame.length);
-        ft_log_copy(&ft_driver_log, at, action->to, l.scratch->data,
-                    frame.length);
         at += frame.length;
         frame.flags = at < action->to ? FT_FRAME_MORE : 0;
-        ft_channel_send(&frame, l.scratch->data);
+        ft_channel_send(&frame, view.data + (frame.position - action->from));
     }
+    ft_log_view_end(&view);
     ft_disk_fault_log(FT_DISK_POINT_SENT, action->to);
+}
+
+static void bad_entry(uint64_t position, uint8_t byte, const char *why)
+{
+    g_autofree char *text = g_strdup_printf(
+        "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s; the "
+        "backup stops here", position, byte,
+        why ?: "a transaction ends inside it");
+
+    ft_driver_fail(text);
 }
 
 /*
@@ -72,24 +100,25 @@ void ft_driver_log_send(const FtAction *action)
 static bool entries_well_formed(uint64_t position)
 {
     const char *why = NULL;
-    size_t at = 0, size = position - l.parsed;
+    FtLogView view;
+    size_t at = 0;
     ssize_t n;
 
-    g_byte_array_set_size(l.scratch, size);
-    ft_log_copy(&ft_driver_log, l.parsed, position, l.scratch->data, size);
-    while (at < size) {
-        n = ft_entry_length(l.scratch->data + at, size - at, &why);
-        if (n <= 0 || !ft_entry_begins(l.scratch->data + at,
-                                       l.parsed + at == 0, &why)) {
-            g_autofree char *text = g_strdup_printf(
-                "log entry at position %" PRIu64 " (byte 0x%02x) is bad: %s; "
-                "the backup stops here", l.parsed + at, l.scratch->data[at],
-                why ?: "a transaction ends inside it");
-            ft_driver_fail(text);
-            return false;
+    /* Nobody trims what is not committed. */
+    ft_log_view(&ft_driver_log, l.parsed, position, &view);
+    while (at < view.size) {
+        n = ft_entry_length(view.data + at, view.size - at, &why);
+        if (n <= 0 || !ft_entry_begins(view.data + at, l.parsed + at == 0,
+                                       &why)) {
+            bad_entry(l.parsed + at, view.data[at], why);
+            break;
         }
-        ft_time_arrived(l.scratch->data + at);
+        ft_time_arrived(view.data + at);
         at += n;
+    }
+    ft_log_view_end(&view);
+    if (at < view.size) {
+        return false;
     }
     l.parsed = position;
     return true;
@@ -121,25 +150,46 @@ void ft_driver_log_store(void)
 
 /* --- primary: the engine's threads tell the I/O thread -------------------- */
 
+/* Is this a stream, of which nobody waits for the single packet? */
+static bool is_bulk(uint64_t position)
+{
+    FtGateStatus gate;
+
+    ft_gate_status(&gate);
+    return position - l.told >= BULK_SIZE || gate.held_bytes >= BULK_SIZE;
+}
+
 static void append_run(void)
 {
     FtEvent event = { .type = FT_EVENT_APPENDED };
 
+    qatomic_set(&l.append_due, 0);
     qatomic_set(&l.append_pending, 0);
     smp_mb();
-    event.position = l.told = ft_log_committed(&ft_driver_log);
+    event.position = ft_log_committed(&ft_driver_log);
+    qatomic_set(&l.rest_until_us,
+                is_bulk(event.position)
+                ? g_get_monotonic_time() + BULK_INTERVAL_US : 0);
+    qatomic_set(&l.told, event.position);
     ft_driver_feed(&event);
 }
 
 static gboolean append_prepare(GSource *source, gint *timeout_ms)
 {
     *timeout_ms = -1;
-    return qatomic_read(&l.append_pending);
+    return qatomic_read(&l.append_due);
 }
 
 static gboolean append_check(GSource *source)
 {
-    return qatomic_read(&l.append_pending);
+    uint64_t times;
+
+    if (g_source_query_unix_fd(source, l.timer_tag) &&
+        read(l.timer, &times, sizeof(times)) > 0 &&
+        qatomic_read(&l.append_pending)) {
+        return true;
+    }
+    return qatomic_read(&l.append_due);
 }
 
 static gboolean append_dispatch(GSource *source, GSourceFunc fn, gpointer data)
@@ -158,16 +208,50 @@ void ft_driver_log_start(GMainContext *context)
     };
 
     l.append = g_source_new(&append_funcs, sizeof(GSource));
+    l.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (l.timer >= 0) {
+        l.timer_tag = g_source_add_unix_fd(l.append, l.timer, G_IO_IN);
+    }
     g_source_set_can_recurse(l.append, true);
     g_source_attach(l.append, context);
+}
+
+static void append_now(void)
+{
+    if (qatomic_xchg(&l.append_due, 1) == 0) {
+        g_main_context_wakeup(g_source_get_context(l.append));
+    }
+}
+
+/* False: there is no reason to wait, or no timer to wait with. */
+static bool append_later(void)
+{
+    int64_t until_us = qatomic_read(&l.rest_until_us);
+    struct itimerspec when = {
+        .it_value.tv_sec = until_us / G_USEC_PER_SEC,
+        .it_value.tv_nsec = until_us % G_USEC_PER_SEC * SCALE_US,
+    };
+
+    return until_us > g_get_monotonic_time() &&
+        ft_log_committed(&ft_driver_log) - qatomic_read(&l.told) < BULK_MAX &&
+        !timerfd_settime(l.timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 void ft_driver_appended(bool urgent)
 {
     ft_disk_fault_log(FT_DISK_POINT_LOGGED,
                       ft_log_committed(&ft_driver_log));
-    if (urgent && qatomic_xchg(&l.append_pending, 1) == 0) {
-        g_main_context_wakeup(g_source_get_context(l.append));
+    if (urgent && qatomic_xchg(&l.append_pending, 1) == 0 &&
+        !append_later()) {
+        append_now();
+    }
+}
+
+/* The guest has no more to say. */
+void ft_driver_vcpu_sleeps(void)
+{
+    if (qatomic_read(&l.append_pending)) {
+        append_now();
     }
 }
 

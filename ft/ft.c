@@ -67,6 +67,7 @@ static void fail(const char *why)
 static const FtStreamOps stream_ops = {
     .control = ft_control_run,
     .appended = ft_driver_appended,
+    .sleeps = ft_driver_vcpu_sleeps,
     .live = live,
     .fetched = ft_offline_fetched,
     .fail = fail,

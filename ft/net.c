@@ -36,6 +36,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(FtNetGuard, FT_NET_GUARD)
 struct FtNetGuard {
     NetFilterState parent;
     ReplayNetState *replay;
+    uint8_t number;             /* of replay */
     FtTap *tap;                 /* or NULL */
 };
 
@@ -101,21 +102,31 @@ static void packet_hold(FtNetGuard *guard, unsigned flags,
 }
 
 /* Packets for a guest that is paused are lost, as on a real network. */
+static bool takes_packet(size_t size)
+{
+    return replay_mode == REPLAY_MODE_RECORD && runstate_is_running() &&
+        size >= SIZE_MIN;
+}
+
+/* It becomes an event, which the vCPU's thread logs and gives to the guest. */
 static void packet_arrived(FtNetGuard *guard, unsigned flags,
                            const struct iovec *iov, int iovcnt)
 {
-    if (replay_mode == REPLAY_MODE_RECORD && runstate_is_running() &&
-        iov_size(iov, iovcnt) >= SIZE_MIN) {
+    if (takes_packet(iov_size(iov, iovcnt))) {
         replay_net_packet_event(guard->replay, flags, iov, iovcnt);
     }
 }
 
+/* In the vCPU's thread, where events are logged: it need not become one. */
 static void tap_packet(void *opaque, const void *data, size_t size)
 {
+    FtNetGuard *guard = FT_NET_GUARD(opaque);
+    NetFilterState *nf = NETFILTER(guard);
     struct iovec iov = { (void *)data, size };
 
-    if (!NETFILTER(opaque)->netdev->link_down) {
-        packet_arrived(opaque, 0, &iov, 1);
+    if (!nf->netdev->link_down && takes_packet(size)) {
+        ft_stream_put_packet(guard->number, 0, data, size);
+        qemu_netfilter_pass_to_next(nf->netdev, 0, &iov, 1, nf);
     }
 }
 
@@ -178,6 +189,7 @@ type_init(register_types);
 
 static void guard_netdev(NICState *nic, void *opaque)
 {
+    static uint8_t numbers;
     Error **errp = opaque;
     NetClientState *netdev = nic->ncs[0].peer;
     g_autofree char *id = NULL;
@@ -192,10 +204,16 @@ static void guard_netdev(NICState *nic, void *opaque)
         return;
     }
     id = g_strdup_printf("ft-net-guard-%s", netdev->name);
+    if (object_resolve_path_type("", "filter-replay", NULL)) {
+        error_setg(errp, "filter-replay can't be used with -ft, which logs "
+                   "packets by itself; leave it out");
+        return;
+    }
     guard = object_new_with_props(TYPE_FT_NET_GUARD,
                                   object_get_objects_root(), id, errp,
                                   "netdev", netdev->name, NULL);
     if (guard) {
+        FT_NET_GUARD(guard)->number = numbers++;
         FT_NET_GUARD(guard)->tap = ft_tap_new(netdev, tap_packet, guard);
     }
 }

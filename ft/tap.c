@@ -20,16 +20,19 @@
  * What waits for the vCPU.  Beyond, the tap's own queue fills, and then
  * packets are dropped, as by a machine that is too slow.
  */
-#define QUEUE_MAX (4 * MiB)
+#define QUEUE_MAX (2 * MiB)
 #define PACKET_MAX (68 * KiB)       /* as NET_BUFSIZE of the netdevs */
 
 typedef struct Packet {
-    QSIMPLEQ_ENTRY(Packet) next;
     size_t size;
     uint8_t data[];
 } Packet;
 
-typedef QSIMPLEQ_HEAD(, Packet) PacketQueue;
+/* Packets one after the other; memory that is never touched costs nothing. */
+typedef struct Arena {
+    uint8_t *bytes;                 /* QUEUE_MAX and room for one more */
+    size_t used;
+} Arena;
 
 struct FtTap {
     int fd;
@@ -37,15 +40,15 @@ struct FtTap {
     FtTapPacketFn *fn;              /* BQL; NULL: closed */
     void *opaque;
     QemuThread thread;
-    uint8_t *buf;                   /* the reader's */
+    Arena *taken;                   /* the vCPU's thread */
 
     QemuMutex lock;
-    QemuCond taken;
-    /* Protected by lock. */
-    PacketQueue queue;
-    size_t queued;
+    QemuCond cond;
+    /* Protected by lock; the reader alone writes beyond what is used. */
+    Arena *arriving;
     bool closed;
 
+    Arena arenas[2];
     QSLIST_ENTRY(FtTap) next;
 };
 
@@ -56,46 +59,73 @@ bool ft_tap_write(FtTap *tap, const void *data, size_t size)
     return RETRY_ON_EINTR(write(tap->fd, data, size)) >= 0 || errno != EAGAIN;
 }
 
-/* What a guest that is not this side's business is sent is not kept. */
-static Packet *read_packet(FtTap *tap)
+static Packet *next_packet(const Arena *arena)
+{
+    return (Packet *)(arena->bytes + arena->used);
+}
+
+static size_t packet_room(size_t size)
+{
+    return ROUND_UP(sizeof(Packet) + size, _Alignof(Packet));
+}
+
+/* False: there is none. */
+static bool read_packet(FtTap *tap, Packet *packet)
 {
     uint8_t padded[ETH_ZLEN];
     size_t padded_size = sizeof(padded);
-    const uint8_t *data = tap->buf;
-    ssize_t size = RETRY_ON_EINTR(read(tap->fd, tap->buf, PACKET_MAX));
-    Packet *packet;
+    ssize_t size = RETRY_ON_EINTR(read(tap->fd, packet->data, PACKET_MAX));
 
     if (size <= 0) {
-        return NULL;
+        return false;
     }
-    if (net_peer_needs_padding(tap->netdev) &&
-        eth_pad_short_frame(padded, &padded_size, data, size)) {
-        data = padded;
-        size = padded_size;
-    }
-    packet = g_malloc(sizeof(*packet) + size);
     packet->size = size;
-    memcpy(packet->data, data, size);
-    return packet;
+    if (net_peer_needs_padding(tap->netdev) &&
+        eth_pad_short_frame(padded, &padded_size, packet->data, size)) {
+        memcpy(packet->data, padded, padded_size);
+        packet->size = padded_size;
+    }
+    return true;
 }
 
-/* Reads until there is no more, or enough; true: the vCPU has to be told. */
+/* Where the next packet may be read to; NULL: enough wait. */
+static Packet *place(FtTap *tap)
+{
+    QEMU_LOCK_GUARD(&tap->lock);
+    return tap->arriving->used < QUEUE_MAX ? next_packet(tap->arriving) : NULL;
+}
+
+/*
+ * The packet counts from now on; true: it is the first.  Has the vCPU taken
+ * the arena since place(), then it comes into the one that is filled now.
+ */
+static bool add(FtTap *tap, const Packet *packet)
+{
+    Packet *to;
+    bool first;
+
+    QEMU_LOCK_GUARD(&tap->lock);
+    to = next_packet(tap->arriving);
+    if (to != packet) {
+        memmove(to, packet, sizeof(*packet) + packet->size);
+    }
+    first = !tap->arriving->used;
+    tap->arriving->used += packet_room(packet->size);
+    return first;
+}
+
+/*
+ * Reads until there is no more, or enough; true: the vCPU has to be told.
+ * What a guest that is not this side's business is sent is not kept.
+ */
 static bool read_some(FtTap *tap)
 {
     bool first = false;
     Packet *packet;
 
-    while ((packet = read_packet(tap))) {
-        if (!ft_stream_takes_input()) {
-            g_free(packet);
-            continue;
-        }
-        QEMU_LOCK_GUARD(&tap->lock);
-        first |= QSIMPLEQ_EMPTY(&tap->queue);
-        QSIMPLEQ_INSERT_TAIL(&tap->queue, packet, next);
-        tap->queued += packet->size;
-        if (tap->queued >= QUEUE_MAX) {
-            break;
+    while ((packet = place(tap)) && read_packet(tap, packet)) {
+        if (ft_stream_takes_input()) {
+            first |= add(tap, packet);
         }
     }
     return first;
@@ -112,8 +142,8 @@ static void *reader_thread(void *opaque)
             ft_stream_input();
         }
         QEMU_LOCK_GUARD(&tap->lock);
-        while (tap->queued >= QUEUE_MAX && !tap->closed) {
-            qemu_cond_wait(&tap->taken, &tap->lock);
+        while (tap->arriving->used >= QUEUE_MAX && !tap->closed) {
+            qemu_cond_wait(&tap->cond, &tap->lock);
         }
         if (tap->closed) {
             return NULL;
@@ -123,21 +153,23 @@ static void *reader_thread(void *opaque)
 
 static void take(FtTap *tap)
 {
-    PacketQueue queue = QSIMPLEQ_HEAD_INITIALIZER(queue);
-    Packet *packet;
+    Arena *arena;
 
     WITH_QEMU_LOCK_GUARD(&tap->lock) {
-        QSIMPLEQ_CONCAT(&queue, &tap->queue);
-        tap->queued = 0;
-        qemu_cond_signal(&tap->taken);
+        arena = tap->arriving;
+        tap->arriving = tap->taken;
+        tap->taken = arena;
+        qemu_cond_signal(&tap->cond);
     }
-    while ((packet = QSIMPLEQ_FIRST(&queue))) {
-        QSIMPLEQ_REMOVE_HEAD(&queue, next);
+    for (size_t at = 0; at < arena->used;) {
+        Packet *packet = (Packet *)(arena->bytes + at);
+
         if (tap->fn) {
             tap->fn(tap->opaque, packet->data, packet->size);
         }
-        g_free(packet);
+        at += packet_room(packet->size);
     }
+    arena->used = 0;
 }
 
 void ft_tap_take_all(void)
@@ -164,10 +196,13 @@ FtTap *ft_tap_new(NetClientState *netdev, FtTapPacketFn *fn, void *opaque)
     }
     tap = g_new0(FtTap, 1);
     *tap = (FtTap) { .fd = fd, .netdev = netdev, .fn = fn, .opaque = opaque };
-    tap->buf = g_malloc(PACKET_MAX);
     qemu_mutex_init(&tap->lock);
-    qemu_cond_init(&tap->taken);
-    QSIMPLEQ_INIT(&tap->queue);
+    qemu_cond_init(&tap->cond);
+    for (int i = 0; i < ARRAY_SIZE(tap->arenas); i++) {
+        tap->arenas[i].bytes = g_malloc(QUEUE_MAX + packet_room(PACKET_MAX));
+    }
+    tap->arriving = &tap->arenas[0];
+    tap->taken = &tap->arenas[1];
     QSLIST_INSERT_HEAD(&taps, tap, next);
     qemu_set_fd_handler(tap_get_fd(netdev), NULL, NULL, NULL);
     qemu_thread_create(&tap->thread, "ft-tap", reader_thread, tap,
@@ -180,5 +215,5 @@ void ft_tap_close(FtTap *tap)
     tap->fn = NULL;
     QEMU_LOCK_GUARD(&tap->lock);
     tap->closed = true;
-    qemu_cond_signal(&tap->taken);
+    qemu_cond_signal(&tap->cond);
 }

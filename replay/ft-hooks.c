@@ -80,8 +80,12 @@ bool ft_stream_hook_before_idle(void)
         qatomic_read(&ft_stream.executed)) {
         qemu_notify_event();
     }
-    return ft_stream_records() && has_events() && runstate_is_running() &&
-        !first_cpu->stop && !first_cpu->stopped;
+    if (ft_stream_records() && has_events() && runstate_is_running() &&
+        !first_cpu->stop && !first_cpu->stopped) {
+        return true;
+    }
+    ft_stream_before_sleep();
+    return false;
 }
 
 /* Called with the BQL, under which the main thread changes the engine. */
@@ -213,11 +217,22 @@ bool ft_stream_hook_checkpoint(ReplayCheckpoint checkpoint, bool *result)
     return ft_stream_records() && ft_quiet_checkpoint(checkpoint, result);
 }
 
+/* What a device does with input must not lead here again, as upstream. */
+static void take_input(void)
+{
+    static bool taking;
+
+    g_assert(!taking);
+    taking = true;
+    ft_stream.ops.input();
+    taking = false;
+}
+
 bool ft_stream_hook_async_events(void)
 {
     if (ft_stream_records() && !vcpu_is_held() &&
         qatomic_xchg(&ft_stream.input, false)) {
-        ft_stream.ops.input();
+        take_input();
     }
     return ft_stream.active &&
         (vcpu_is_held() || (ft_stream_records() && !replay_has_events()));

@@ -41,9 +41,16 @@
 /*
  * A transaction of this size has a packet for the guest in it.  What of these
  * the backup has not got when the primary dies, the sender has to repeat,
- * after its time-out of a second.
+ * after its time-out of a second.  So it is sent at once; but of a stream of
+ * packets each wakes two machines, and what comes so soon after the last one
+ * is sent with an output, or when the guest sleeps, or when so much time has
+ * passed.
  */
 #define INPUT_SIZE 64
+#define INPUT_INTERVAL_US 1000
+
+/* A packet from this size on is worth a copy less. */
+#define LARGE_SIZE 2048
 
 /* Of the log that was executed, so much at least is kept. */
 #define TAIL_SIZE (512 * KiB)
@@ -172,6 +179,27 @@ void ft_stream_put_control(FtControl code, const void *data, size_t size)
     fwrite(data, 1, size, replay_file);
 }
 
+/* As upstream's engine writes a packet (replay-net.c). */
+void ft_stream_put_packet(uint8_t netdev, unsigned flags, const void *data,
+                          size_t size)
+{
+    if (!replay_file) {
+        return;                 /* closed, at the process's end */
+    }
+    replay_save_instructions();
+    replay_put_event(EVENT_ASYNC + REPLAY_ASYNC_EVENT_NET);
+    replay_put_byte(netdev);
+    replay_put_dword(flags);
+    if (size < LARGE_SIZE) {
+        replay_put_array(data, size);
+        return;
+    }
+    /* Not through the file's buffer. */
+    replay_put_dword(size);
+    fflush(replay_file);
+    sink_write(NULL, data, size);
+}
+
 bool ft_stream_writes_log(void)
 {
     return ft_stream_records() && ft_stream.started && ft_stream.to_log;
@@ -216,10 +244,12 @@ void ft_stream_input(void)
 {
     if (!qatomic_xchg(&ft_stream.input, true) && first_cpu) {
         cpu_exit(first_cpu);
-        /* It may be on its way to sleep. */
-        bql_lock();
-        qemu_cpu_kick(first_cpu);
-        bql_unlock();
+        /* On its way to sleep it says so first, and then looks once more. */
+        if (qatomic_read(&ft_stream.vcpu_sleeps)) {
+            bql_lock();
+            qemu_cpu_kick(first_cpu);
+            bql_unlock();
+        }
     }
 }
 
@@ -232,6 +262,42 @@ void ft_stream_want_publish(void)
     }
 }
 
+/* Is it to be sent now?  size: of the transaction. */
+static bool is_urgent(uint64_t size)
+{
+    static gint64 input_sent_us;
+    bool urgent = ft_stream.flush_wanted ||
+        qatomic_read(&ft_stream.publish_wanted);
+
+    if (size >= INPUT_SIZE) {
+        qatomic_set(&ft_stream.input_unsent, true);
+    }
+    if (!urgent && qatomic_read(&ft_stream.input_unsent)) {
+        gint64 now = g_get_monotonic_time();
+
+        urgent = !current_cpu || now - input_sent_us >= INPUT_INTERVAL_US;
+        if (urgent) {
+            input_sent_us = now;
+        }
+    }
+    if (urgent) {
+        qatomic_set(&ft_stream.publish_wanted, false);
+        qatomic_set(&ft_stream.input_unsent, false);
+        ft_stream.flush_wanted = false;
+    }
+    return urgent;
+}
+
+void ft_stream_before_sleep(void)
+{
+    if (ft_stream_records() && ft_stream.to_log) {
+        if (qatomic_xchg(&ft_stream.input_unsent, false)) {
+            ft_stream.ops.appended(true);
+        }
+        ft_stream.ops.sleeps();
+    }
+}
+
 static void commit_open_transaction(void)
 {
     uint64_t size;
@@ -241,14 +307,9 @@ static void commit_open_transaction(void)
     }
     size = ft_stream.uncommitted;
     if (size) {
-        bool urgent = ft_stream.flush_wanted || size >= INPUT_SIZE ||
-            qatomic_read(&ft_stream.publish_wanted);
-
         ft_log_commit_all(ft_stream.log);
         ft_stream.uncommitted = 0;
-        ft_stream.flush_wanted = false;
-        qatomic_set(&ft_stream.publish_wanted, false);
-        ft_stream.ops.appended(urgent);
+        ft_stream.ops.appended(is_urgent(size));
     }
 }
 

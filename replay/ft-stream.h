@@ -60,6 +60,8 @@ typedef void FtStreamControlFn(FtControl code, const uint8_t *data,
  * waits for it, input is in it, or it is what was wanted.
  */
 typedef void FtStreamNotifyFn(bool urgent);
+/* Primary: the vCPU's thread goes to sleep, with its guest; BQL. */
+typedef void FtStreamSleepFn(void);
 /* The machine is live; main thread, BQL and replay mutex held. */
 typedef void FtStreamLiveFn(void);
 
@@ -82,14 +84,15 @@ typedef void FtStreamFetchedFn(uint64_t position);
 typedef bool FtStreamSettledFn(void);
 
 /*
- * Primary, the vCPU's thread, BQL and replay mutex: what has arrived becomes
- * events.
+ * Primary, the vCPU's thread, BQL and replay mutex: what has arrived is logged
+ * and given to the guest.
  */
 typedef void FtStreamInputFn(void);
 
 typedef struct FtStreamOps {
     FtStreamControlFn *control;
     FtStreamNotifyFn *appended;     /* primary: a transaction is in the log */
+    FtStreamSleepFn *sleeps;
     FtStreamLiveFn *live;
     FtStreamFetchedFn *fetched;
     FtStreamFailFn *fail;
@@ -120,6 +123,13 @@ void ft_stream_reset_tlb(void);
 uint64_t ft_stream_flush(void);
 /* Appends a control entry at the current instruction; replay mutex. */
 void ft_stream_put_control(FtControl code, const void *data, size_t size);
+/*
+ * Primary, from ops.input(): the packet is logged; the caller gives it to the
+ * guest here and now.  netdev: a number, in the order of
+ * replay_register_net().
+ */
+void ft_stream_put_packet(uint8_t netdev, unsigned flags, const void *data,
+                          size_t size);
 /*
  * Of the log's bytes from the last START or DIGEST up to the DIGEST that is
  * being put, or run.

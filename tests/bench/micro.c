@@ -110,7 +110,8 @@ static void failed(const char *why)
 static void stream_begin(bool play)
 {
     static const FtStreamOps ops = {
-        no_control, no_notice, no_live, no_fetched, failed, NULL
+        .control = no_control, .appended = no_notice, .live = no_live,
+        .fetched = no_fetched, .fail = failed,
     };
 
     ft_stream_setup(play, &memory, &ops);
