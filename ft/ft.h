@@ -11,10 +11,12 @@
 #define FT_FT_H
 
 typedef struct AioContext AioContext;
+typedef struct BlockDriverState BlockDriverState;
 typedef struct Chardev Chardev;
 typedef struct Monitor Monitor;
 typedef struct QDict QDict;
 typedef struct QObject QObject;
+typedef struct QEMUIOVector QEMUIOVector;
 typedef struct QEMUTimer QEMUTimer;
 struct QemuOpts;
 struct QEMUFile;
@@ -38,9 +40,9 @@ void ft_settings_for_machine(struct Object *machine);
  * watches over, and is written by plain writes only.  It closes.
  */
 struct iscsi_context;
-bool ft_fence_lun_opened(struct BlockDriverState *bs,
+bool ft_fence_lun_opened(BlockDriverState *bs,
                          struct iscsi_context *ctx, int number);
-void ft_fence_lun_closed(struct BlockDriverState *bs);
+void ft_fence_lun_closed(BlockDriverState *bs);
 
 /* More flags to open a drive with. */
 int ft_disks_open_flags(const char *file, struct QDict *options);
@@ -89,6 +91,12 @@ bool ft_oneshot_below(AioContext *ctx, void (*fn)(void *opaque),
  * complete now.
  */
 void ft_disk_drain(void);
+/*
+ * A file of a disk is read.  True: all of it was in the host's memory, and is
+ * in qiov now.  Any thread.
+ */
+bool ft_disk_read_now(BlockDriverState *bs, int fd, const QEMUIOVector *qiov,
+                      int64_t offset);
 /* Between these, requests to own disks complete as they are done. */
 void ft_disk_graph_begin(void);
 void ft_disk_graph_end(void);

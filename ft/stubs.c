@@ -54,6 +54,12 @@ void ft_disks_locked(Error **errp)
 {
 }
 
+bool ft_disk_read_now(BlockDriverState *bs, int fd, const QEMUIOVector *qiov,
+                      int64_t offset)
+{
+    return false;
+}
+
 void ft_disk_graph_begin(void)
 {
 }
