@@ -18,6 +18,10 @@
  *   meant for: one that is left out must never stand right before one that
  *   is not.  Here every reading is left out until another entry is written
  *
+ *   an exception is what the guest's own instruction does: the other side has
+ *   it at the same one.  Only where another entry stands at the same count
+ *   does the log have to tell which came first, and then it does
+ *
  *   how long the main loop may sleep is nobody's business: it is computed
  *   from this host's clock, and on a backup, whose timers run when the log
  *   says so, not at all
@@ -48,6 +52,8 @@ static struct {
     bool looking;               /* clocks are read for ourselves */
     bool sleep_goes_on;         /* the next reading has no effect */
     uint64_t shown_at[REPLAY_CLOCK_COUNT];  /* written when it was logged */
+    uint64_t exceptions_at;     /* the count at which there were the last */
+    unsigned exceptions;        /* of them, those that are not in the log */
 } quiet;
 
 static uint64_t written(void)
@@ -152,4 +158,48 @@ bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline)
         *deadline = MAX(expires - ft_stream_clock_now(kind), 0);
     }
     return true;
+}
+
+bool ft_stream_hook_exception(bool *result)
+{
+    uint64_t now;
+
+    if (!ft_stream.active) {
+        return false;
+    }
+    *result = true;
+    if (ft_stream_plays()) {
+        replay_account_executed_instructions();
+        /* At the count of the next entry that entry says what comes first. */
+        return replay_state.instruction_count > 0;
+    }
+    now = replay_get_current_icount();
+    if (now != quiet.exceptions_at) {
+        quiet.exceptions_at = now;
+        quiet.exceptions = 0;
+    }
+    quiet.exceptions++;
+    return true;
+}
+
+void ft_quiet_put_exceptions(void)
+{
+    if (quiet.exceptions_at == replay_state.current_icount) {
+        while (quiet.exceptions) {
+            quiet.exceptions--;
+            replay_put_byte(EVENT_EXCEPTION);
+        }
+    }
+}
+
+void ft_quiet_forget_exceptions(void)
+{
+    quiet.exceptions = 0;
+}
+
+void ft_stream_hook_put_event(unsigned event)
+{
+    if (quiet.exceptions && event != EVENT_INSTRUCTION) {
+        ft_quiet_put_exceptions();
+    }
 }

@@ -32,6 +32,7 @@
 #include "system/cpu-timers-internal.h"
 #include "system/cpus.h"
 #include "system/runstate.h"
+#include "ft-quiet.h"
 #include "ft-stream-internal.h"
 #include "ft-time.h"
 #include "ft/trace.h"
@@ -138,6 +139,7 @@ void ft_stream_begin_log(void)
 {
     if (ft_stream_records()) {
         fflush(replay_file);
+        ft_quiet_forget_exceptions();
         ft_stream.uncommitted = 0;
         ft_stream.to_log = true;
     }
@@ -157,6 +159,7 @@ uint64_t ft_stream_take_log_hash(void)
         return ft_stream.log_hash;
     }
     replay_save_instructions();
+    ft_quiet_put_exceptions();
     fflush(replay_file);
     return ft_hash_take(ft_stream.hash);
 }
@@ -170,6 +173,7 @@ void ft_stream_put_control(FtControl code, const void *data, size_t size)
         return;
     }
     replay_save_instructions();
+    ft_quiet_put_exceptions();
     if (code == FT_CONTROL_START) {
         ft_stream_take_log_hash();
     }

@@ -219,6 +219,8 @@ bool ft_stream_hook_clock(ReplayClockKind kind, int64_t *clock);
 /* True: *deadline is how long until a timer expires, -1 if it need not. */
 bool ft_stream_hook_deadline(int type, int64_t expires, int64_t *deadline);
 bool ft_stream_hook_random(void *buf, size_t len);
+bool ft_stream_hook_exception(bool *result);    /* true: *result is the answer */
+void ft_stream_hook_put_event(unsigned event);
 bool ft_stream_hook_before_idle(void);  /* true: the vCPU has an event to run */
 bool ft_stream_hook_idle(void);         /* true: the vCPU has work in the log */
 bool ft_stream_hook_has_event(void);    /* true: nobody else need wake up */

@@ -71,18 +71,21 @@ static void apic_let_pics_through(void)
     *(volatile uint32_t *)APIC_LINT0 = APIC_EXTERNAL;
 }
 
+void irq_set_gate(unsigned vector, void (*entry)(void))
+{
+    gates[vector].offset_low = (uint32_t)entry;
+    gates[vector].offset_high = (uint32_t)entry >> 16;
+    gates[vector].selector = CODE_SELECTOR;
+    gates[vector].type = GATE_INTERRUPT;
+}
+
 void irq_init(void)
 {
     TablePointer pointer = { sizeof(gates) - 1, (uint32_t)gates };
     unsigned i;
 
     for (i = 0; i < VECTORS; i++) {
-        uint32_t entry = (uint32_t)vector_entries + i * ENTRY_SIZE;
-
-        gates[i].offset_low = entry;
-        gates[i].offset_high = entry >> 16;
-        gates[i].selector = CODE_SELECTOR;
-        gates[i].type = GATE_INTERRUPT;
+        irq_set_gate(i, (void (*)(void))(vector_entries + i * ENTRY_SIZE));
     }
     __asm__ volatile("lidt %0" : : "m"(pointer));
     pic_init(PIC1, EXCEPTIONS, 1 << PIC_CASCADE);

@@ -21,6 +21,9 @@ void irq_handle(unsigned irq, IrqHandler *handler);
 /* The line is level triggered, as PCI's are. */
 void irq_set_level_triggered(unsigned irq);
 
+/* An exception goes to entry, with interrupts off, instead of to a panic. */
+void irq_set_gate(unsigned vector, void (*entry)(void));
+
 static inline void irq_on(void)
 {
     __asm__ volatile("sti" : : : "memory");

@@ -102,6 +102,14 @@ class Lockstep(unittest.TestCase):
             self.assert_equal_digests(pair, ask)
             self.assert_equal_while_lines_come(pair, 3)
 
+    def test_exceptions(self):
+        # Not logged, but where something else has the same count.
+        with Load(), RomPair('exceptions') as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 20)
+            taken = int(rom.lines(rom.text(pair.primary))[-1].split()[1])
+            self.assertLess(pair.primary.query()['appended'], taken)
+
     def test_clock_of_the_vm(self):
         """-rtc clock=vm begins at its date and follows the guest's time."""
         with RomPair('time', extra=['-rtc', 'base=2021-06-01T12:00:00,'
