@@ -66,7 +66,35 @@ void ft_disk_shared_take_unwritten(FtDiskRequest *req, GPtrArray *writes)
     }
 }
 
-static int coroutine_fn request_io(FtDiskRequest *req)
+/*
+ * A format (qcow2) may keep in this process where it put what was written,
+ * until a flush.  Who takes over looks for that on the disk, for whatever the
+ * guest was told is written.
+ */
+static int coroutine_fn GRAPH_RDLOCK write_tables(BlockDriverState *bs)
+{
+    int ret = 0;
+
+    for (; bs && bs->drv && ret >= 0; bs = bdrv_primary_bs(bs)) {
+        if (bs->drv->is_format && bs->drv->bdrv_co_flush_to_os) {
+            bdrv_inc_in_flight(bs);
+            ret = bs->drv->bdrv_co_flush_to_os(bs);
+            bdrv_dec_in_flight(bs);
+        }
+    }
+    return ret;
+}
+
+static int coroutine_fn GRAPH_RDLOCK do_request(FtDiskRequest *req)
+{
+    BdrvChild *root = (BdrvChild *)blk_root(req->disk->shared);
+    int ret = ft_disk_request_io(req, root);
+
+    return ret >= 0 && ft_disk_request_changes(req) ? write_tables(root->bs)
+                                                    : ret;
+}
+
+int coroutine_fn ft_disk_shared_io(FtDiskRequest *req)
 {
     g_autoptr(GPtrArray) writes = NULL;
     unsigned tries = 0;
@@ -80,8 +108,7 @@ static int coroutine_fn request_io(FtDiskRequest *req)
     do {
         ft_fence_enter();
         WITH_GRAPH_RDLOCK_GUARD() {
-            ret = ft_disk_request_io(
-                req, (BdrvChild *)blk_root(req->disk->shared));
+            ret = do_request(req);
         }
     } while (ft_fence_leave(ret, &tries));
     if (ret >= 0 && writes) {
@@ -145,7 +172,7 @@ static void coroutine_fn io_entry(void *opaque)
     if (req->kind == FT_DISK_WRITE) {
         fault_issued();
     }
-    ret = request_io(req);
+    ret = ft_disk_shared_io(req);
     if (req->kind == FT_DISK_WRITE) {
         ft_disk_fault_at(FT_DISK_POINT_COMPLETED, 0);
     }

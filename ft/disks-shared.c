@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include "qapi/error.h"
 #include "qobject/qdict.h"
 #include "block/block-global-state.h"
@@ -19,6 +21,9 @@
 static const char *const network[] = {
     "iscsi", "iser", "nbd", "nfs", "rbd", "ssh",
 };
+
+/* <linux/magic.h> does not have it. */
+#define GFS2_SUPER_MAGIC 0x01161970
 
 static bool shared;
 
@@ -177,6 +182,98 @@ static bool check_own_reads(DeviceState *dev, BlockBackend *blk, void *opaque,
     return true;
 }
 
+/* Several hosts may have it mounted. */
+static bool is_on_network(const char *path)
+{
+    struct statfs fs;
+
+    if (statfs(path, &fs) < 0) {
+        return false;
+    }
+    switch ((uint32_t)fs.f_type) {
+    case AFS_SUPER_MAGIC:
+    case CEPH_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case FUSE_SUPER_MAGIC:
+    case GFS2_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC:
+    case OCFS2_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case V9FS_MAGIC:
+        return true;
+    default:
+        return false;           /* both machines are on this host */
+    }
+}
+
+/*
+ * Without cache=none what a guest was told is written may be in this host's
+ * memory alone.  The storage of the other drivers has it by then.
+ */
+static bool may_be_in_memory(BlockDriverState *bs)
+{
+    const char *driver = bdrv_get_format_name(bs);
+
+    return !(bdrv_get_flags(bs) & BDRV_O_NOCACHE) &&
+        (!strcmp(driver, "host_device") || !strcmp(driver, "rbd") ||
+         !strcmp(driver, "gluster") ||
+         (!strcmp(driver, "file") && is_on_network(bs->filename)));
+}
+
+/* Its tables are read anew when it is activated; see disk-shared.c, too. */
+static bool GRAPH_RDLOCK format_can_be_shared(BlockDriverState *bs)
+{
+    return !bs->drv->is_format || !strcmp(bs->drv->format_name, "raw") ||
+        !strcmp(bs->drv->format_name, "qcow2");
+}
+
+/* Nothing of it is in another file, which nobody compares or fences. */
+static bool GRAPH_RDLOCK is_in_one_place(BlockDriverState *bs)
+{
+    BdrvChild *child;
+
+    QLIST_FOREACH(child, &bs->children, next) {
+        if (child != bdrv_primary_child(bs)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What one machine wrote the other one has to find, whatever happens. */
+static bool check_shared(DeviceState *dev, BlockBackend *blk, void *opaque,
+                         Error **errp)
+{
+    BlockDriverState *bs;
+    const char *format;
+
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+    if (!ft_disks_is_shared(blk)) {
+        return true;
+    }
+    bs = bdrv_skip_filters(ft_disk_below(blk_bs(blk)));
+    format = bdrv_get_format_name(bs);
+    if (!format_can_be_shared(bs)) {
+        error_setg(errp, "shared disk '%s' is a %s image; only of raw and "
+                   "qcow2 is it sure that the machine that takes over finds "
+                   "what the other one wrote: qemu-img convert makes one",
+                   blk_name(blk), format);
+    } else if (!is_in_one_place(bs)) {
+        error_setg(errp, "shared disk '%s' is a %s image with a backing or a "
+                   "data file, which are not compared or fenced; make it one "
+                   "file (qemu-img convert)", blk_name(blk), format);
+    } else if (may_be_in_memory(protocol_node(blk))) {
+        error_setg(errp, "shared disk '%s': what the guest was told is "
+                   "written could be in this host's memory only, and be lost "
+                   "with it; add cache=none to its -drive, on both sides",
+                   blk_name(blk));
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* What was opened inactive and is not shared is used from now on. */
 static bool activate_own(DeviceState *dev, BlockBackend *blk, void *opaque,
                          Error **errp)
@@ -203,6 +300,9 @@ bool ft_disks_decide(Error **errp)
         shared = ft_options.disks == FT_DISKS_SHARED;
     } else {
         shared = counts.writable && counts.network == counts.writable;
+    }
+    if (!ft_options.replay && !ft_disks_foreach(check_shared, NULL, errp)) {
+        return false;
     }
     if (ft_options.own_reads && !ft_disks_foreach(check_own_reads, NULL,
                                                   errp)) {

@@ -10,6 +10,7 @@
 #include "system/replay.h"
 #include "replay/ft-stream.h"
 #include "ft.h"
+#include "options.h"
 
 typedef struct FtOneshot {
     QEMUBHFunc *fn;             /* NULL: it was done already */
@@ -63,9 +64,10 @@ void ft_oneshot_flush(void)
     }
 }
 
+/* Also before the guest begins: a qcow2's tables are read then. */
 bool ft_oneshot_below(AioContext *ctx, QEMUBHFunc *fn, void *opaque)
 {
-    if (!ft_stream_started()) {
+    if (!ft_options.given) {
         return false;
     }
     aio_bh_schedule_oneshot(ctx, fn, opaque);

@@ -46,8 +46,8 @@ def options(name, serial='file,id=s0,path=serial.log'):
             '-serial', 'chardev:s0']
 
 
-def disk_options(file='disk.raw'):
-    return ['-drive', f'if=none,file={file},format=raw,id=d0',
+def disk_options(file='disk.raw', kind='raw'):
+    return ['-drive', f'if=none,file={file},format={kind},id=d0',
             '-device', 'virtio-blk-pci,drive=d0']
 
 

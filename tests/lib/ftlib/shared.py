@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import signal
+import subprocess
 import sys
 
 from . import guest, paths, rom
@@ -26,15 +27,21 @@ def reports(machine):
             if (match := REPORT.fullmatch(line))]
 
 
+def make_image(path, kind='raw', *options):
+    """An empty disk for the guests of roms/."""
+    subprocess.run([paths.qemu_img(), 'create', '-q', '-f', kind, *options,
+                    path, f'{rom.DISK_MB}M'], check=True)
+
+
 class SharedPair(rom.RomPair):
     """place: the disk, as -drive file=; a file of the pair's if not given.
 
     image: one of the small guests with a disk.  faults: x-ft-fault works.
-    drive: more of the disk's -drive; ft: of -ft.
+    drive: more of the disk's -drive; ft: of -ft; kind: its format.
     """
 
     def __init__(self, image='disk', place=None, device=None,
-                 faults=False, drive='', disks='shared', ft='',
+                 faults=False, drive='', disks='shared', ft='', kind='raw',
                  **rest):
         super().__init__(image, **rest)
         self.disk_path = os.path.join(self.directory, 'shared.raw')
@@ -42,9 +49,9 @@ class SharedPair(rom.RomPair):
         self._faults = faults
         self._disks = disks
         self._ft = ft
-        with open(self.disk_path, 'wb') as file:
-            file.truncate(rom.DISK_MB << 20)
-        self._options += rom.disk_options((place or self.disk_path) + drive)
+        make_image(self.disk_path, kind)
+        self._options += rom.disk_options((place or self.disk_path) + drive,
+                                          kind)
         if device:
             self._options[-1] = device
 
@@ -87,21 +94,23 @@ class SharedPair(rom.RomPair):
 class SharedLinuxPair(Pair):
     """The same with the Linux guest.  disk_path: the file behind place."""
 
-    def __init__(self, append, place=None, disk_path=None):
+    def __init__(self, append, place=None, disk_path=None, drive='', ft=''):
         super().__init__(append=append)
         self.disk = None            # no copies
         self.disk_path = disk_path or os.path.join(self.directory,
                                                    'shared.raw')
         self._place = place
+        self._ft = ft
         guest.make_disk(self.disk_path)
         self._options = guest.options(
             netdev=guest.network_switch('../switch'), append=append,
-            disk=place or self.disk_path)
+            disk=(place or self.disk_path) + drive)
 
     def _start(self, node, ft, prefix=(), extra=()):
         if not self._place:
             ft += ',disks=shared'
-        return super()._start(node, ft + ',x-faults=on', prefix, extra)
+        return super()._start(node, ft + self._ft + ',x-faults=on', prefix,
+                              extra)
 
     def start_cold(self, node):
         """The machine that ran last, alone."""
