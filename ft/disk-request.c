@@ -35,6 +35,9 @@
    halves of one round run in no order that counts. */
 #define DRAIN_ROUNDS 2
 
+/* Far more than all devices together have under way. */
+#define RESULTS_MAX 65536
+
 FtDisks ft_disk_list = QTAILQ_HEAD_INITIALIZER(ft_disk_list);
 static uint64_t next_id;
 static GHashTable *results;     /* id -> -errno of the primary's disk */
@@ -73,6 +76,10 @@ static void set_result(uint64_t id, int ret)
     uint64_t *key = g_memdup2(&id, sizeof(id));
 
     g_hash_table_insert(results, key, GINT_TO_POINTER(ret));
+    if (g_hash_table_size(results) > RESULTS_MAX) {
+        ft_stream_fail("the log has results of %d disk requests that this "
+                       "guest does not make", RESULTS_MAX);
+    }
 }
 
 void ft_disk_request_failed(const char *what, int ret)
@@ -294,7 +301,11 @@ void ft_disk_run(FtControl code, const uint8_t *data, size_t size)
         break;
     case FT_CONTROL_DISK_DONE:
         req = find_request(id);
-        if (req) {
+        if (req && !req->disk->shared) {
+            ft_stream_fail("the log has disk request %" PRIu64 " done on a "
+                           "shared disk, and this side's own disk does it",
+                           id);
+        } else if (req) {
             ft_disk_shared_done(req);
         }
         break;

@@ -28,6 +28,7 @@ STUCK_S = 40                # ft/limits.h: 10 s without a step
 LOG_SIZE = 3000
 
 INSTRUCTION, INTERRUPT, ASYNC_CHAR, ASYNC_NET = 0, 1, 7, 9
+DISK_RESULT, DISK_DONE = b'\xf4', b'\xfa'
 START = b'\xf0' + struct.pack('>I', 1) + b'\0'
 
 
@@ -149,6 +150,43 @@ class BadLog(unittest.TestCase):
                               pair.backup.process.errors())
                 if status == FAILED:
                     self.assertIn(' ft: ', pair.backup.process.errors())
+
+
+class BadDiskLog(unittest.TestCase):
+    """What a log says of disk requests."""
+
+    @classmethod
+    def setUpClass(cls):
+        with RomPair('disk', disk=True) as pair:
+            pair.prepare_disks()
+            cls.hello, cls.log = record(pair, LOG_SIZE)
+
+    def stops(self, log, words):
+        with RomPair('disk', disk=True) as pair:
+            pair.prepare_disks()
+            pair.start_backup()
+            pair.backup.wait_state('listening')
+            with FakePrimary(pair, self.hello) as fake:
+                fake.send_log(log)
+                self.assertEqual(pair.backup.process.wait(END_S), FAILED)
+                fake.wait_closed()
+                self.assertIn(words, fake.failed or '')
+
+    def test_own_disk_that_is_said_to_be_shared(self):
+        """Its requests would end twice."""
+        log = b''
+        for entry in entries.split(self.log):
+            if entry[0] == entries.BLOCK:
+                log += DISK_DONE + array(entry[1:])
+            log += entry
+        self.stops(log, "this side's own disk does it")
+
+    def test_results_of_requests_that_nobody_makes(self):
+        """They would be kept for good."""
+        log = self.log + b''.join(
+            DISK_RESULT + array(struct.pack('>Qi', 1 << 40 | n, -5))
+            for n in range(1 << 17))
+        self.stops(log, 'results of')
 
 
 if __name__ == '__main__':
