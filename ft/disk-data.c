@@ -22,6 +22,8 @@
 /* An entry has so much data at the most; zeros are looked for in blocks. */
 #define PIECE (256 * KiB)
 #define BLOCK (4 * KiB)
+/* What a request costs here beside its data. */
+#define EACH 128
 
 QEMU_BUILD_BUG_ON(FT_DISK_DATA_HEADER + PIECE > FT_ENTRY_MAX);
 
@@ -76,6 +78,7 @@ static GByteArray *arrived_for(uint64_t id)
     if (!data) {
         data = g_byte_array_new();
         g_hash_table_insert(arrived, g_memdup2(&id, sizeof(id)), data);
+        arrived_bytes += EACH;
     }
     return data;
 }
@@ -91,7 +94,9 @@ bool ft_disk_data_take(const uint8_t *entry, size_t size)
         return false;
     }
     g_byte_array_set_size(data, old + zeros);
-    memset(data->data + old, 0, zeros);
+    if (zeros) {                        /* else there may be no array yet */
+        memset(data->data + old, 0, zeros);
+    }
     g_byte_array_append(data, entry + FT_DISK_DATA_HEADER, size);
     return true;
 }
@@ -105,7 +110,7 @@ GByteArray *ft_disk_data_steal(uint64_t id, size_t bytes)
     }
     g_byte_array_ref(data);
     g_hash_table_remove(arrived, &id);
-    arrived_bytes -= bytes;
+    arrived_bytes -= bytes + EACH;
     return data;
 }
 

@@ -159,11 +159,13 @@ static bool time_is_possible(const uint8_t *data)
                FT_TIME_CLOCK_MAX_NS;
 }
 
-/* What a guest reads at a time is far less. */
-static bool data_is_possible(const uint8_t *data)
+/* What a guest reads at a time is far less, and something. */
+static bool data_is_possible(const uint8_t *data, size_t size)
 {
-    return ldl_be_p(data + 8) <= DISK_MAX_BYTES &&
-        ldl_be_p(data + 12) <= DISK_MAX_BYTES;
+    return size >= FT_DISK_DATA_HEADER &&
+        ldl_be_p(data + 8) <= DISK_MAX_BYTES &&
+        ldl_be_p(data + 12) <= DISK_MAX_BYTES &&
+        (size > FT_DISK_DATA_HEADER || ldl_be_p(data + 12));
 }
 
 static ssize_t control_length(const uint8_t *data, size_t size,
@@ -197,7 +199,7 @@ static ssize_t control_length(const uint8_t *data, size_t size,
             (int32_t)ldl_be_p(data + 13) >= -ERRNO_MAX;
         break;
     case FT_CONTROL_DISK_DATA:
-        good = payload >= FT_DISK_DATA_HEADER && data_is_possible(data + 5);
+        good = data_is_possible(data + 5, payload);
         break;
     case FT_CONTROL_DISK_DONE:
         good = payload == 8;

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # Builds the fuzzers with clang, libFuzzer, ASan and UBSan, in BUILD/fuzz.
 #
-# fuzz-frames and fuzz-stream need the protocol core only.  fuzz-engine takes upstream's
-# replay engine and ours from the build tree, compiled with the flags that
-# QEMU's build has for them; of the rest of QEMU it links libqemuutil.
+# fuzz-frames and fuzz-stream need the protocol core only.  fuzz-engine takes
+# upstream's replay engine and ours from the build tree, and fuzz-disk a part
+# of the disk guard, compiled with the flags that QEMU's build has for them; of
+# the rest of QEMU they link libqemuutil.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-FUZZERS = ['frames', 'stream', 'engine']
+FUZZERS = ['frames', 'stream', 'engine', 'disk']
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / 'hooks'))
 
@@ -115,16 +116,42 @@ def stubs_for(out, objects, link):
     return source
 
 
-def build_engine(out, build):
-    qemu = build / 'qemu'
-    commands = {
+def commands_of(qemu):
+    """How QEMU's build compiles its sources."""
+    return {
         str(Path(entry['file']).relative_to('../src')): entry['command']
         for entry in json.loads((qemu / 'compile_commands.json').read_text())
         if entry['file'].startswith('../src/')}
+
+
+def engine_flags(commands):
+    return ['-fwrapv', '-fno-strict-aliasing', '-fno-common',
+            *flags_of(commands['replay/replay.c'])]
+
+
+def libraries(qemu):
+    return [str(qemu / 'libqemuutil.a'),
+            *pkg_config('--libs', 'glib-2.0', 'gmodule-2.0', 'gnutls'),
+            '-lm', '-lpthread']
+
+
+def build_disk(out, build):
+    qemu = build / 'qemu'
+    flags = [*engine_flags(commands_of(qemu)), '-I', ROOT]
+    sources = [build / 'src' / 'ft/disk-data.c',
+               build / 'src' / 'replay/ft-entry.c',
+               HERE / 'fuzz-disk.c', HERE / 'fuzz-mutate.c']
+    objects = [compile_source(source, out / f'disk-{source.name}.o', flags,
+                              qemu) for source in sources]
+    run(['clang', *LINK, *objects, *libraries(qemu), '-o', out / 'fuzz-disk'])
+
+
+def build_engine(out, build):
+    qemu = build / 'qemu'
+    commands = commands_of(qemu)
     ours = sorted(str(path.relative_to(ROOT))
                   for path in (ROOT / 'replay').glob('ft-*.c'))
-    flags = ['-fwrapv', '-fno-strict-aliasing', '-fno-common',
-             *flags_of(commands['replay/replay.c'])]
+    flags = engine_flags(commands)
     objects = []
     for source in ENGINE + ours:
         if source not in commands:
@@ -138,16 +165,14 @@ def build_engine(out, build):
         objects.append(compile_source(
             HERE / source, out / f'{source}.o', [*flags, '-I', ROOT], qemu))
     wraps = [f'-Wl,--wrap={name}' for name in WRAPPED]
-    end = [str(qemu / 'libqemuutil.a'),
-           *pkg_config('--libs', 'glib-2.0', 'gmodule-2.0', 'gnutls'),
-           '-lm', '-lpthread', '-o', str(out / 'fuzz-engine')]
+    end = [*libraries(qemu), '-o', str(out / 'fuzz-engine')]
     link = ['clang', *LINK, *wraps, *map(str, objects)]
     missing = stubs_for(out, objects, [*link, *end])
     run([*link, missing, *end])
 
 
 BUILDERS = {'frames': build_frames, 'stream': build_stream,
-            'engine': build_engine}
+            'engine': build_engine, 'disk': build_disk}
 
 
 def build_fuzzer(name, build):

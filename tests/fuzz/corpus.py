@@ -19,7 +19,9 @@ sys.path.insert(0, str(HERE.parent / 'lib'))
 from ftlib.fake import record  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import MAC_BYTES, EchoPair, RomPair, SerialLine, net  # noqa: E402
+from ftlib.shared import SharedPair  # noqa: E402
 
+DISK_SEED = 60000            # of what was read from a shared disk
 SOCKET = 'socket,id=s0,path=serial,server=on,wait=off'
 
 
@@ -91,6 +93,9 @@ RECORDINGS = [
     Recording('halt', lambda: RomPair('counter-halt'), commands),
     Recording('time', lambda: RomPair('time')),
     Recording('disk', lambda: RomPair('disk', disk=True), size=4000),
+    # No lock: several replays have the one disk open, and leave it alone.
+    Recording('shared', lambda: SharedPair(drive=',file.locking=off'),
+              size=DISK_SEED),
     Recording('echo', EchoPair, echo, size=600),
     Recording('serial', lambda: RomPair('serial-echo', serial=SOCKET), talk,
               size=300),
@@ -124,6 +129,17 @@ def synthetic():
 
 def recordings():
     return [recording.make() for recording in RECORDINGS]
+
+
+def write_disk_seeds(directory, made):
+    """Seeds for fuzz-disk: flags, no script, a log with data that were read."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for log in made:
+        if log.name == 'shared':
+            (directory / 'shared').write_bytes(
+                bytes([0, 0]) + log.data[:DISK_SEED])
+            (directory / 'round').write_bytes(
+                bytes([1, 0]) + log.data[:4096])
 
 
 def write_seeds(directory, made):
