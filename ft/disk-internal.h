@@ -111,6 +111,8 @@ bool ft_disk_own_settled(void);
 void coroutine_fn ft_disk_shared_begin(FtDiskRequest *req);
 /* The guest gets its result, and its data, now: which are they? */
 void ft_disk_shared_settle(FtDiskRequest *req);
+/* To the disk, which is this machine's, whatever its session goes through. */
+int coroutine_fn ft_disk_shared_io(FtDiskRequest *req);
 /* Its event came, and this machine's disk does not have it done yet. */
 bool ft_disk_shared_takes_longer(const FtDiskRequest *req);
 /* Its event came, and it is completed by that. */

@@ -14,7 +14,8 @@
  *
  *   a discard leaves it to the storage what is read then, so none is done
  *
- * A read that fails here only is tried again.
+ * A read that fails here only is tried again, until this side gives up: what
+ * it would find is not known, so its guest is never told anything of it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,10 +26,13 @@
 #include "block/block-io.h"
 #include "replay/ft-stream.h"
 #include "disk-internal.h"
+#include "limits.h"
 #include "options.h"
 
 /* A read that failed here is tried again after this. */
 #define AGAIN_NS (100 * SCALE_MS)
+/* And until then; before the watch, which knows less, has enough of it. */
+#define GIVE_UP_US ((FT_STUCK_DISK_MS - 1000) * 1000LL)
 
 /* Primary: a read that the backup may still have to do. */
 typedef struct Recent {
@@ -165,7 +169,8 @@ bool ft_disk_reads_hold(const FtDiskRequest *req)
 
 static int coroutine_fn read_again_and_again(FtDiskRequest *req)
 {
-    bool said = false;
+    int64_t since_us = 0;
+    bool given_up = false;
     int ret;
 
     for (;;) {
@@ -173,14 +178,21 @@ static int coroutine_fn read_again_and_again(FtDiskRequest *req)
             ret = ft_disk_request_io(
                 req, (BdrvChild *)blk_root(req->disk->shared));
         }
-        if (ret >= 0 || !ft_stream_follows() ||
-            ft_disk_request_take_result(req)) {
+        if (ret >= 0 || ft_disk_request_take_result(req)) {
             return ret;
         }
-        if (!said) {
+        if (!ft_stream_follows()) {
+            return ft_disk_shared_io(req);      /* it is its disk by now */
+        }
+        if (!since_us) {
             warn_report("ft: this side can't read the shared disk (%s); "
                         "trying again", strerror(-ret));
-            said = true;
+            since_us = g_get_monotonic_time();
+        } else if (!given_up &&
+                   g_get_monotonic_time() - since_us > GIVE_UP_US) {
+            ft_disk_request_failed("this side can't read the shared disk "
+                                   "(%s), and with reads=own it has to", ret);
+            given_up = true;
         }
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, AGAIN_NS);
     }

@@ -19,7 +19,8 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
 
-from ftlib import paths, rom  # noqa: E402
+from ftlib import paths, rom, wire  # noqa: E402
+from ftlib.fake import FakeBackup  # noqa: E402
 from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.protect import begin_alone, protect  # noqa: E402
@@ -27,6 +28,32 @@ from ftlib.shared import SharedPair, reports  # noqa: E402
 from ftlib.target import MIB, Tgt  # noqa: E402
 
 TAKEOVER_S = 30
+STUCK_S = 40                # ft/limits.h: 10 s without a step
+FAILED = 3
+LOOKS = 20
+READ_FAILS = """[inject-error]
+event = "none"
+iotype = "read"
+errno = "5"
+"""
+# The first read of each of these; the device reads sector 0 when it is made.
+FAILS_ONCE = ''.join(f'{READ_FAILS}once = "on"\nsector = "{sector}"\n'
+                     for sector in range(64, 4096, 64))
+
+
+class Sleeper(FakeBackup):
+    """Acknowledges all of the log, and executes it when it is awake."""
+
+    awake = True
+    executed = 0
+
+    def _acknowledge(self):
+        with self._lock:
+            if self.awake:
+                self.executed = self._whole
+            self.sock.sendall(wire.ack(self._whole, self.session,
+                                       self.generation,
+                                       executed=self.executed))
 
 
 def rounds(machine):
@@ -103,6 +130,78 @@ class OwnReads(unittest.TestCase):
         pair.wait_reports(now, 3)
         pair.assert_no_errors()
         now.end()
+        pair.assert_whole(target.path('disk'))
+
+    def rests(self, pair):
+        """(held, unfinished) when they have long been the same."""
+        seen = []
+
+        def look():
+            now = pair.primary.query()['disks']
+            seen.append((now['held-writes'], now['unfinished']))
+            return len(seen) > LOOKS and len(set(seen[-LOOKS:])) == 1
+        wait_for(look, 60, 'that nothing goes on', pair.primary.process,
+                 interval=0.05)
+        return seen[-1]
+
+    def test_write_waits_until_the_read_is_executed(self):
+        """By the backup, which has received all of it long before."""
+        for own in (True, False):
+            target = self.lun()
+            pair = self.enterContext(SharedPair(
+                place=target.uri('disk'), drive=',cache=none',
+                ft=',reads=own' if own else ''))
+            pair.start_primary()
+            with self.subTest(own=own), Sleeper(pair) as backup:
+                pair.wait_reports(pair.primary, 2)
+                backup.awake = False
+                held, unfinished = self.rests(pair)
+                if own:
+                    self.assertGreater(held, 0)
+                    self.assertEqual(held, unfinished)
+                else:
+                    self.assertEqual(held, 0)
+                backup.awake = True
+                pair.wait_reports(pair.primary,
+                                  len(reports(pair.primary)) + 2)
+                pair.assert_no_errors()
+
+    def make_unreadable(self, how):
+        """A pair whose backup can't read the shared disk."""
+        target = self.lun()
+        pair = self.enterContext(SharedPair(
+            place=f'blkdebug:fail.conf:{target.uri("disk")}',
+            drive=',cache=none', ft=',reads=own,disks=shared'))
+        for node, text in (('a', ''), ('b', how)):
+            with open(os.path.join(pair.directory, node, 'fail.conf'), 'w',
+                      encoding='ascii') as file:
+                file.write(text)
+        pair.protect()
+        return target, pair
+
+    def test_backup_can_not_read_at_once(self):
+        target, pair = self.make_unreadable(FAILS_ONCE)
+        pair.wait_reports(pair.primary, 3)
+        assert_equal_digest(pair.primary, pair.backup, 60)
+        self.assertIn("can't read the shared disk",
+                      pair.backup.process.errors())
+        pair.primary.process.kill()
+        pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+        pair.wait_reports(pair.backup, 3)
+        pair.assert_no_errors()
+        pair.backup.end()
+        pair.assert_whole(target.path('disk'))
+
+    def test_backup_can_not_read(self):
+        """It stops and says why; its primary goes on."""
+        target, pair = self.make_unreadable(READ_FAILS)
+        self.assertEqual(pair.backup.process.wait(STUCK_S), FAILED)
+        self.assertIn("can't read the shared disk",
+                      pair.backup.process.errors())
+        pair.primary.wait_state('alone', timeout=TAKEOVER_S)
+        pair.wait_reports(pair.primary, len(reports(pair.primary)) + 3)
+        pair.assert_no_errors()
+        pair.primary.end()
         pair.assert_whole(target.path('disk'))
 
     def test_goes_on_without_its_backup(self):

@@ -25,6 +25,10 @@ STOP_S = 60
 HANG_S = 30
 LUNS = {'lease': MIB, 'disk': rom.DISK_MB * MIB}
 STOP_ON_ERROR = ',werror=stop,rerror=stop'
+ALWAYS = f'''[inject-error]
+event = "none"
+errno = "{errno.EIO}"
+'''
 FULL_ONCE = f'''[inject-error]
 event = "pwritev"
 iotype = "write"
@@ -117,18 +121,36 @@ class Faults(unittest.TestCase):
         pair.rest()
         pair.go_on()
 
-    def test_full_disk_stops_both(self):
-        """The default, werror=enospc; made room for, cont goes on."""
+    def make_failing(self, **texts):
+        """Below each machine's disk is what its text for blkdebug says."""
         pair = self.open(SharedPair())
-        drive = pair._options.index('-drive') + 1
-        pair._options[drive] = pair._options[drive].replace(
+        drive = pair.options.index('-drive') + 1
+        pair.options[drive] = pair.options[drive].replace(
             f'file={pair.disk_path}', f'file=blkdebug:fail.conf:'
             f'{pair.disk_path}')
-        for node, text in (('a', FULL_ONCE), ('b', '')):
+        for node, text in texts.items():
             with open(os.path.join(pair.directory, node, 'fail.conf'), 'w',
                       encoding='ascii') as file:
                 file.write(text)
         pair.protect()
+        return pair
+
+    def test_backups_way_to_the_disk_fails(self):
+        """Each request of its would; it makes none, until it takes over."""
+        pair = self.make_failing(a='', b=ALWAYS)
+        for _ in range(3):
+            pair.wait_reports(pair.primary, len(reports(pair.primary)) + 2)
+            assert_equal_digest(pair.primary, pair.backup)
+        self.assertEqual(pair.primary.query()['state'], 'protected')
+        pair.assert_no_errors()
+        pair.primary.process.kill()
+        pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+        wait_for(lambda: 'ERROR status' in rom.text(pair.backup), STOP_S,
+                 'an error that the guest sees', pair.backup.process)
+
+    def test_full_disk_stops_both(self):
+        """The default, werror=enospc; made room for, cont goes on."""
+        pair = self.make_failing(a=FULL_ONCE, b='')
         for machine in (pair.primary, pair.backup):
             wait_run_state(machine, 'io-error')
         cont(pair.primary)
