@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 from ftlib import paths, rom  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
+from ftlib.shared import LunPair, reports  # noqa: E402
 from ftlib.target import MIB, Chap, Istgt, Tgt  # noqa: E402
 
 GOOD, NO, NOT_FOUND_OUT = 0, 1, 2
@@ -112,6 +113,46 @@ class Lun(Command):
             self.assertIn('--password-file', said)
 
 
+class Fence(Command):
+    def test_target_that_fences(self):
+        with Tgt({'disk': MIB, 'lease': MIB}, io_threads=16) as target:
+            with open(target.path('disk'), 'r+b') as file:
+                file.write(os.urandom(MIB))
+            with open(target.path('disk'), 'rb') as file:
+                before = file.read()
+            for _ in range(2):          # nobody is shut out by the first
+                self.assertIn('fence:       works', self.lease(
+                    GOOD, 'check-fence', target.uri('disk')))
+            with open(target.path('disk'), 'rb') as file:
+                self.assertEqual(file.read(), before)
+            self.assertIn('fence:       works', self.lease(
+                GOOD, 'check-target', '--generations', '50',
+                target.uri('lease')))
+            self.lease(GOOD, 'verify', target.uri('lease'))
+
+    def test_target_that_does_not(self):
+        with Istgt(LUNS) as target:
+            uri = target.uri('lease')
+            self.assertRegex(self.lease(NO, 'check-fence', uri),
+                             'DOES NOT WORK: its PREEMPT')
+            said = self.lease(GOOD, 'check-target', '--generations', '20',
+                              '--calm', '--claimers', '2', uri)
+            self.assertIn('Fit for a lease', said)
+            self.assertIn('DOES NOT WORK', said)
+            self.lease(GOOD, 'verify', uri)
+
+    def test_lun_in_use_is_left_alone(self):
+        with Tgt({'lease': MIB, 'disk': rom.DISK_MB * MIB}) as target, \
+                LunPair(target, target) as pair:
+            pair.protect()
+            pair.wait_reports(pair.primary, 2)
+            self.assertIn('somebody has reserved', self.lease(
+                NOT_FOUND_OUT, 'check-fence', target.uri('disk')))
+            pair.wait_reports(pair.primary, len(reports(pair.primary)) + 2)
+            self.assertEqual(pair.primary.query()['state'], 'protected')
+            pair.assert_no_errors()
+
+
 class Directory(Command):
     def test_life(self):
         with RomPair('counter') as pair:
@@ -130,7 +171,7 @@ class Directory(Command):
 
     def test_wrong_use(self):
         for words in ([], ['show'], ['turn', 'dir:/tmp'], ['show', 'ftp://x'],
-                      ['claim', 'dir:/tmp'],
+                      ['claim', 'dir:/tmp'], ['check-fence', 'dir:/tmp'],
                       ['check-target', '--method', 'bare', 'dir:/tmp']):
             self.lease(NOT_FOUND_OUT, *words)
 

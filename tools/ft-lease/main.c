@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fence-check.h"
 #include "race.h"
 
 enum { USAGE = 2, FAILED = 1 };
@@ -22,7 +23,7 @@ static struct {
 
 static const GOptionEntry entries[] = {
     { "force", 'f', 0, G_OPTION_ARG_NONE, &opt.force,
-      "format, check-target: what is there may go; claim: whoever it names",
+      "format, check-...: what is there may go; claim: whoever it names",
       NULL },
     { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &opt.dry_run,
       "say what would be done, and change nothing", NULL },
@@ -61,6 +62,7 @@ static const char help[] =
 "  format URI         empties it, for a new VM (-ft ...,new=on)\n"
 "  claim --node NAME URI  lets another machine run it next, by hand\n"
 "  check-target URI   races for it: is this storage fit for a lease?\n"
+"  check-fence URI    would a shared disk on this LUN's target be fenced?\n"
 "\n"
 "URI is dir:PATH or iscsi://[USER@]HOST[:PORT]/IQN/LUN.\n"
 "\n"
@@ -247,6 +249,7 @@ static int check_target(const char *uri, const FtIscsiLogin *login)
         .force = opt.force,
         .method = method(uri),
     };
+    int status;
 
     if (race.claimers < 2 || race.claimers > 64 || race.generations < 1) {
         fail(USAGE, "--claimers is 2 to 64, --generations at least 1");
@@ -258,7 +261,25 @@ static int check_target(const char *uri, const FtIscsiLogin *login)
                race.generations);
         return 0;
     }
-    return ft_race_run(&race);
+    status = ft_race_run(&race);
+    if (status == FT_RACE_FIT && ft_iscsi_is_uri(uri)) {
+        ft_fence_check(uri, login, TRUE);       /* its storage is empty */
+    }
+    return status;
+}
+
+static int check_fence(const char *uri, const FtIscsiLogin *login)
+{
+    if (!ft_iscsi_is_uri(uri)) {
+        fail(USAGE, "check-fence is for iscsi://...; nothing else has a "
+             "fence");
+    }
+    if (opt.dry_run) {
+        printf("two sessions would reserve it in turn, and write one block as "
+               "it is\n");
+        return 0;
+    }
+    return ft_fence_check(uri, login, opt.force);
 }
 
 static int run(const char *command, const char *uri)
@@ -285,6 +306,9 @@ static int run(const char *command, const char *uri)
     }
     if (!strcmp(command, "check-target")) {
         return check_target(uri, &login);
+    }
+    if (!strcmp(command, "check-fence")) {
+        return check_fence(uri, &login);
     }
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
         if (!strcmp(command, commands[i].name)) {
