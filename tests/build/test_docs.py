@@ -49,6 +49,16 @@ class Repository(unittest.TestCase):
                 with self.subTest(path.name):
                     self.assertIn(f']({path.name})', listed)
 
+    def test_tests_that_are_named_exist(self):
+        """As a function or a file of tests/; docs say what each shows."""
+        known = {path.stem for path in repository_files()}
+        for _, text in texts({'.py', '.c'}):
+            known.update(re.findall(r'\b(test_\w+)\s*\(', text))
+        for path, text in texts({'.md'}):
+            for name in set(re.findall(r'\btest_\w+', text)):
+                with self.subTest(f'{path.relative_to(ROOT)}: {name}'):
+                    self.assertIn(name, known)
+
 
 if __name__ == '__main__':
     unittest.main()
