@@ -90,6 +90,8 @@ class Fence(unittest.TestCase):
                      pair.primary.process)
         self.lease.resume()
         self.assertIn(pair.primary.process.wait(TAKEOVER_S), (FAILED, LOST))
+        self.assertRegex(pair.primary.process.errors(),
+                         '"b" (has )?won generation')
         changed = pair.digest() != before
         if fenced:
             pair.go_on()
@@ -124,6 +126,9 @@ class Fence(unittest.TestCase):
             TAKEOVER_S, 'a fence that waits', pair.backup.process)
         self.assertEqual(status['state'], 'fencing')
         self.assertIn('waiting for', status['text'])
+        wait_for(lambda: f'{target.uri("disk")}: '
+                 in pair.backup.query().get('text', ''), TAKEOVER_S,
+                 'that it says what it waits for', pair.backup.process)
         self.assertGreater(target.faults.held, 0)
         self.release(target)
         pair.overtake(TAKEOVER_S)
