@@ -96,17 +96,6 @@ class Refused(unittest.TestCase):
         self.assertEqual(pair.primary.process.wait(30), 1)
         self.assertIn(text, pair.primary.process.errors())
 
-    def test_another_format(self):
-        secret = ('--object', 'secret,id=key,data=known-to-few')
-        with SharedPair() as pair:
-            make_image(pair.disk_path, 'luks', *secret, '-o',
-                       'key-secret=key,iter-time=10')
-            pair.options[:] = [
-                word.replace('format=raw', 'format=luks,key-secret=key')
-                for word in pair.options]
-            pair.options[:0] = ['-object', secret[1]]
-            self.refused(pair, 'is a luks image; only of raw and qcow2')
-
     def test_parts_elsewhere(self):
         with SharedPair(kind='qcow2') as pair:
             base = os.path.join(pair.directory, 'base')
