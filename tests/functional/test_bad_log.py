@@ -170,7 +170,7 @@ class BadDiskLog(unittest.TestCase):
                 fake.send_log(log)
                 self.assertEqual(pair.backup.process.wait(END_S), FAILED)
                 fake.wait_closed()
-                self.assertIn(words, fake.failed or '')
+                self.assertIn(words, pair.backup.process.errors())
 
     def test_own_disk_that_is_said_to_be_shared(self):
         """Its requests would end twice."""
