@@ -44,7 +44,6 @@ typedef struct FtStream {
     bool publish_wanted;        /* primary: what is committed next is sent */
     uint64_t vcpu_rounds, main_rounds;
     bool input;                 /* primary: ops.input() has something */
-    bool input_unsent;          /* primary: a packet waits to be sent */
     uint64_t executed;
     int64_t icount;
 } FtStream;
@@ -79,7 +78,7 @@ uint64_t ft_source_take_hash(void);     /* of what was read since the last */
 void ft_stream_bh_again(void);
 /* Primary: the open transaction ends. */
 void ft_stream_publish(void);
-/* Primary: what was not urgent is, since the guest sleeps. */
+/* Primary: what waits to be sent need not, since the guest sleeps. */
 void ft_stream_before_sleep(void);
 
 #endif

@@ -42,13 +42,9 @@
 /*
  * A transaction of this size has a packet for the guest in it.  What of these
  * the backup has not got when the primary dies, the sender has to repeat,
- * after its time-out of a second.  So it is sent at once; but of a stream of
- * packets each wakes two machines, and what comes so soon after the last one
- * is sent with an output, or when the guest sleeps, or when so much time has
- * passed.
+ * after its time-out of a second.
  */
 #define INPUT_SIZE 64
-#define INPUT_INTERVAL_US 1000
 
 /* A packet from this size on is worth a copy less. */
 #define LARGE_SIZE 2048
@@ -266,38 +262,9 @@ void ft_stream_want_publish(void)
     }
 }
 
-/* Is it to be sent now?  size: of the transaction. */
-static bool is_urgent(uint64_t size)
-{
-    static gint64 input_sent_us;
-    bool urgent = ft_stream.flush_wanted ||
-        qatomic_read(&ft_stream.publish_wanted);
-
-    if (size >= INPUT_SIZE) {
-        qatomic_set(&ft_stream.input_unsent, true);
-    }
-    if (!urgent && qatomic_read(&ft_stream.input_unsent)) {
-        gint64 now = g_get_monotonic_time();
-
-        urgent = !current_cpu || now - input_sent_us >= INPUT_INTERVAL_US;
-        if (urgent) {
-            input_sent_us = now;
-        }
-    }
-    if (urgent) {
-        qatomic_set(&ft_stream.publish_wanted, false);
-        qatomic_set(&ft_stream.input_unsent, false);
-        ft_stream.flush_wanted = false;
-    }
-    return urgent;
-}
-
 void ft_stream_before_sleep(void)
 {
     if (ft_stream_records() && ft_stream.to_log) {
-        if (qatomic_xchg(&ft_stream.input_unsent, false)) {
-            ft_stream.ops.appended(true);
-        }
         ft_stream.ops.sleeps();
     }
 }
@@ -311,9 +278,14 @@ static void commit_open_transaction(void)
     }
     size = ft_stream.uncommitted;
     if (size) {
+        bool urgent = ft_stream.flush_wanted || size >= INPUT_SIZE ||
+            qatomic_read(&ft_stream.publish_wanted);
+
         ft_log_commit_all(ft_stream.log);
         ft_stream.uncommitted = 0;
-        ft_stream.ops.appended(is_urgent(size));
+        ft_stream.flush_wanted = false;
+        qatomic_set(&ft_stream.publish_wanted, false);
+        ft_stream.ops.appended(urgent);
     }
 }
 
