@@ -62,10 +62,12 @@ class SharedLinux(unittest.TestCase):
                  f'{more} more acknowledged writes')
         self.assertIsNone(load.error)
 
-    def kill_all_the_way(self, pair, path, points):
+    def kill_all_the_way(self, pair, path, points, work=''):
+        """work: what the guest says of work that goes on beside redis."""
         pair.start()
         now, backup = pair.primary, pair.backup
         now.wait_serial(guest.READY, BOOT_S)
+        now.wait_serial(work, BOOT_S)
         load = Load(pair.redis_port, seed=1)
         load.start()
         for number, point in enumerate(points):
@@ -81,10 +83,13 @@ class SharedLinux(unittest.TestCase):
             if number + 1 < len(points):
                 backup = protect(pair, 'unix', now, f'c{number}')
         self.wait_acks(load, 100)
+        now.wait_serial(work, BOOT_S)
         load.stop()
         self.assertEqual(load.check(), {'found': len(load.acks), 'lost': 0,
                                         'wrong': 0})
         load.close()
+        for machine in pair.machines:
+            self.assertNotIn('ERROR', machine.serial())
         # On the disk, too: of a machine that loses its power now.
         now.process.kill()
         now.process.wait(10)
@@ -110,6 +115,18 @@ class SharedLinux(unittest.TestCase):
                                 place=target.uri('disk'),
                                 disk_path=target.path('disk')) as pair:
             self.kill_all_the_way(pair, target.path('disk'), POINTS[::2])
+
+    def test_on_a_lun_that_the_backup_reads(self):
+        """reads=own, and the guest reads back what it writes, and again."""
+        size = guest.DISK_MB * MIB
+        with Tgt({'disk': size}, io_threads=16) as target, \
+                SharedLinuxPair(append='ft.job=readback',
+                                place=target.uri('disk'),
+                                disk_path=target.path('disk'),
+                                drive=',cache=none', ft=',reads=own') as pair:
+            self.kill_all_the_way(pair, target.path('disk'),
+                                  ('acknowledged', 'completed'),
+                                  work='WORK back.1')
 
 
 if __name__ == '__main__':

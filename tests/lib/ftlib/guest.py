@@ -7,6 +7,9 @@ Parameters for the guest's kernel command line (tests/guest/init):
          idle    nothing; FT-GUEST READY on the serial line
          soak    redis, and ft.size blocks (64) written again and again until
                  the key soak:end is 1; then redis is shut down
+         readback
+                 redis, and a file that is written and read back from the disk
+                 again and again; FT-GUEST ERROR if it differs
          clock   READY, then "FT-GUEST CLOCK uptime" each ft.size seconds (1)
                  beside ft.load=idle, busy, mixed
          tick    READY, then "FT-GUEST TICK n" each ft.size seconds (1)
