@@ -128,6 +128,40 @@ class SharedLinux(unittest.TestCase):
                                   ('acknowledged', 'completed'),
                                   work='WORK back.1')
 
+    def test_reset_while_the_backup_reads(self):
+        """With writes in the target that take some time."""
+        size = guest.DISK_MB * MIB
+        with Tgt({'disk': size}, io_threads=16, faulty=True) as target, \
+                SharedLinuxPair(append='ft.job=readback',
+                                place=target.uri('disk'),
+                                disk_path=target.path('disk'),
+                                drive=',cache=none', ft=',reads=own') as pair:
+            pair.start()
+            for boot in (1, 2):
+                self.wait_work(pair.primary, boot)
+                target.faults.delay_writes(100, 200)
+                pair.primary.qmp.command('system_reset', 60)
+                for machine in (pair.primary, pair.backup):
+                    machine.qmp.wait_event('RESET', timeout=60)
+                assert_equal_digest(pair.primary, pair.backup, 60)
+                target.faults.release_writes()
+            self.wait_work(pair.primary, 3)
+            assert_equal_digest(pair.primary, pair.backup, 60)
+            pair.primary.process.kill()
+            pair.backup.wait_state('alone', timeout=TAKEOVER_S)
+            pair.backup.qmp.command('system_reset', 60)
+            self.wait_work(pair.backup, 1)      # what it said since it is live
+            for machine in pair.machines:
+                self.assertNotIn('ERROR', machine.serial())
+
+    def wait_work(self, machine, boots):
+        """It reads back what it wrote, since the last of so many boots."""
+        def look():
+            text = machine.serial()
+            return text.count(guest.READY) >= boots and \
+                'WORK back.1' in text[text.rindex(guest.READY):]
+        wait_for(look, BOOT_S, f'work after boot {boots}', machine.process)
+
 
 if __name__ == '__main__':
     unittest.main()
