@@ -93,7 +93,7 @@ struct FtCore {
     FtHold hold;
     guint64 left;               /* HELD: outputs up to here left before it */
     guint64 marks[FT_PAIR_LAG_MS / FT_KEEPALIVE_INTERVAL_MS];
-                                /* where the log ended, by heartbeats ago */
+                                /* where the log ended, by keep-alives ago */
 
     gboolean end_wanted;        /* P: exit once the lease has answered */
     guint64 end_position;       /* ENDING: where the log ends */

@@ -310,7 +310,7 @@ static void heartbeat_timer(FtCore *core)
         .patience_ms = core->late ? FT_SILENCE_MAX_MS : FT_SILENCE_MIN_MS,
         .role = core->role,
     };
-    if (core->heartbeat_sequence % KEEPALIVE_BEATS != 1) {
+    if ((core->heartbeat_sequence - 1) % KEEPALIVE_BEATS) {
         return;
     }
     if (is_primary(core)) {

@@ -247,7 +247,6 @@ void ft_driver_appended(bool urgent)
     }
 }
 
-/* The guest has no more to say. */
 void ft_driver_vcpu_sleeps(void)
 {
     if (qatomic_read(&l.append_pending)) {

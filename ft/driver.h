@@ -50,6 +50,7 @@ void ft_driver_end(void);
 void ft_driver_fail(const char *why);
 /* A transaction is in the log; urgent: it is sent at once (M3). */
 void ft_driver_appended(bool urgent);
+/* Primary: the guest has no more to say, so what waits to be sent goes. */
 void ft_driver_vcpu_sleeps(void);
 /* The machine is live. */
 void ft_driver_drained(void);

@@ -15,7 +15,7 @@
 enum {
     /* Heartbeats are sent this often, both ways; */
     FT_HEARTBEAT_INTERVAL_MS = 25,
-    /* keep-alives and acknowledgements on the channel with each second one. */
+    /* keep-alives and acknowledgements on the channel with some of them. */
     FT_KEEPALIVE_INTERVAL_MS = 50,
     /* The peer's silence is counted in steps of this. */
     FT_SILENCE_TICK_MS = 10,
