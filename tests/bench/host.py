@@ -38,13 +38,6 @@ def _own_s():
                 resource.getrusage(resource.RUSAGE_CHILDREN)))
 
 
-def process_cpu_s(pid):
-    """CPU seconds of a living process."""
-    with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
-        words = file.read().rpartition(')')[2].split()
-    return (int(words[11]) + int(words[12])) / TICKS
-
-
 class Host:
     """Its load is that of the moment when this is made."""
 

@@ -8,9 +8,8 @@ import statistics
 import time
 
 from ftlib import FtError
-from ftlib.process import wait_for
+from ftlib.process import process_cpu_s, wait_for
 
-from host import process_cpu_s
 from network import channel_bytes
 
 POLL_S = 0.002

@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 from ftlib import rom  # noqa: E402
 from ftlib.pair import assert_equal_digest  # noqa: E402
-from ftlib.process import wait_for  # noqa: E402
+from ftlib.process import process_cpu_s, wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 LINE = re.compile(r'time rtc=(?P<rtc>\S+) tsc=(?P<tsc>\d+) .*monotonic=ok')
@@ -77,13 +77,6 @@ def drift_in_a_window(machine, since):
     return statistics.median(drifts)
 
 
-def cpu_s(machine):
-    """Time of a core that it had until now, its vCPU and all else."""
-    with open(f'/proc/{machine.pid}/stat', encoding='ascii') as file:
-        words = file.read().rpartition(')')[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf('SC_CLK_TCK')
-
-
 class Hogs:
     """Programs that leave a vCPU about a third of a core."""
 
@@ -104,17 +97,17 @@ class Hogs:
 class Clock(unittest.TestCase):
     def assert_keeps_time(self, machine, since, drift_s=DRIFT_S):
         """Maybe not now, after a takeover or a stall, but soon, and then."""
-        begin, begin_cpu_s = time.monotonic(), cpu_s(machine)
+        begin, begin_cpu_s = time.monotonic(), process_cpu_s(machine.pid)
         drifts, wrong = [], 2
         while wrong:
             took_s = time.monotonic() - begin
-            had_s = cpu_s(machine) - begin_cpu_s
+            had_s = process_cpu_s(machine.pid) - begin_cpu_s
             if took_s > SETTLE_MAX_S or (took_s > SETTLE_S and
                                          had_s > SETTLE_CPU_S):
                 self.fail(f'the guest\'s clock is off by, in s: {drifts}, '
                           f'with {had_s:.0f} s of a core in {took_s:.0f} s')
             drifts.append(drift_in_a_window(machine, since))
-            share = (cpu_s(machine) - begin_cpu_s - had_s) / \
+            share = (process_cpu_s(machine.pid) - begin_cpu_s - had_s) / \
                 (time.monotonic() - begin - took_s)
             good = abs(drifts[-1]) < max(
                 drift_s, BUSY_DRIFT_S if share < BUSY_SHARE else 0)

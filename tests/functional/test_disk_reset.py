@@ -60,9 +60,8 @@ class ResetWithRequests(unittest.TestCase):
         def look():
             text = machine.serial()
             self.assertNotIn('ERROR', text)
-            return text.count(guest.READY) >= boots and all(
-                f'WORK {name} 1 ' in text[text.rindex(guest.READY):]
-                for name in names)
+            said = guest.said_since_boot(text, boots)
+            return all(f'WORK {name} 1 ' in said for name in names)
         wait_for(look, BOOT_S + WAIT_S, f'work on {names} after boot {boots}',
                  machine.process, interval=0.1)
 

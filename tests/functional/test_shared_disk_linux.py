@@ -156,11 +156,9 @@ class SharedLinux(unittest.TestCase):
 
     def wait_work(self, machine, boots):
         """It reads back what it wrote, since the last of so many boots."""
-        def look():
-            text = machine.serial()
-            return text.count(guest.READY) >= boots and \
-                'WORK back.1' in text[text.rindex(guest.READY):]
-        wait_for(look, BOOT_S, f'work after boot {boots}', machine.process)
+        wait_for(lambda: 'WORK back.1' in guest.said_since_boot(
+            machine.serial(), boots), BOOT_S, f'work after boot {boots}',
+            machine.process)
 
 
 if __name__ == '__main__':

@@ -15,11 +15,11 @@ import time
 
 from ftlib import FtError, FtTimeout, guest, paths
 from ftlib.pair import Pair
+from ftlib.process import process_cpu_s
 from ftlib.qmp import QmpError
 from ftlib.relay import Relay
 
 from client import Client
-from host import process_cpu_s
 from hostload import HostLoad
 
 # A hang is what takes longer than this on a host that is far too busy.

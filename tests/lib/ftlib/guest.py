@@ -39,6 +39,11 @@ READY = 'FT-GUEST READY'
 _image = None
 
 
+def said_since_boot(text, boots):
+    """Of a serial line's text: what came since the last of so many boots."""
+    return text[text.rindex(READY):] if text.count(READY) >= boots else ''
+
+
 def image():
     """Directory with vmlinuz and initramfs.cpio; built when it has to be."""
     global _image

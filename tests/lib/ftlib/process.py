@@ -19,6 +19,13 @@ def _die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def process_cpu_s(pid):
+    """CPU seconds of a living process, of all its threads."""
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
+        words = file.read().rpartition(')')[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf('SC_CLK_TCK')
+
+
 def take_precedence():
     """The calling thread is not late on a busy host, if that is permitted.
 
