@@ -66,6 +66,22 @@ class Plan(unittest.TestCase):
         self.assertEqual(make_plan(alone['seed'], 2)['hogs'], 1)
         self.assertEqual(make_plan(alone['seed'], 4)['hogs'], 0)
 
+    def test_rounds_of_two_builds_add_up(self):
+        good = {'commit': 'a', 'seed': 7, 'loads': ['none'], 'seconds': 90,
+                'result': 'ok', 'outcome': 'protected', 'digests': 5,
+                'instructions': 3e9, 'log_bytes': 2048, 'record_s': 10,
+                'replay_s': 5, 'cpu_s': {'a': 4, 'b': 3, 'replay': 1}}
+        bad = {'commit': 'b', 'seed': 8, 'loads': ['none', '1 hogs'],
+               'seconds': 270, 'result': 'failed', 'kind': 'hang'}
+        some = store.sums([good, good | {'seed': 9}, bad])
+        lines = list(store.summary(some))
+        self.assertEqual([one['cache'] for one in some], [7, 7])
+        self.assertIn('| all | 3 | 1 | 0 | 6.0 | 10 | 4.0 KiB | 0.1 |', lines)
+        self.assertIn('Rounds under each load: 1 hogs 1, none 3.', lines)
+        self.assertIn('CPU share: the primary had 0.40 cores while it '
+                      'recorded, the backup 0.30, the replay 0.20.', lines)
+        self.assertIn('Failed: hang 1.', lines)
+
 
 if __name__ == '__main__':
     unittest.main()
