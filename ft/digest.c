@@ -117,13 +117,16 @@ static void timer_fired(void *opaque)
     }
 }
 
-void ft_digest_init(unsigned interval_ms)
+void ft_digest_set_interval(unsigned ms)
 {
-    if (interval_ms) {
-        digest.interval_ms = interval_ms;
+    digest.interval_ms = ms;
+    if (!digest.timer) {
         digest.timer = timer_new_ms(QEMU_CLOCK_REALTIME, timer_fired, NULL);
-        timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                  interval_ms);
+    }
+    if (ms) {
+        timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+    } else {
+        timer_del(digest.timer);
     }
 }
 

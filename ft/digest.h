@@ -14,8 +14,8 @@
 
 #include "qapi/qapi-types-ft.h"
 
-/* Once; interval 0: only on demand. */
-void ft_digest_init(unsigned interval_ms);
+/* From now on; 0: only on demand. */
+void ft_digest_set_interval(unsigned ms);
 /*
  * A session's log begins to be executed here, on either side, at the same
  * instruction: what was written before counts not.

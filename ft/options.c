@@ -281,16 +281,26 @@ static void parse_reads(QemuOpts *opts)
     }
 }
 
-static void parse_digest(QemuOpts *opts)
+bool ft_options_set_digest_ms(uint64_t ms, Error **errp)
 {
-    uint64_t ms = qemu_opt_get_number(opts, "digest-ms", DIGEST_MS);
-
     if (ms && (ms < DIGEST_MS_MIN || ms > DIGEST_MS_MAX)) {
-        error_report("digest-ms= is a number of milliseconds from %d to %d, "
-                     "or 0 for none", DIGEST_MS_MIN, DIGEST_MS_MAX);
-        exit(1);
+        error_setg(errp, "digests are from %d to %d milliseconds apart, or 0 "
+                   "for none, not %" PRIu64, DIGEST_MS_MIN, DIGEST_MS_MAX, ms);
+        return false;
     }
     ft_options.digest_ms = ms;
+    return true;
+}
+
+static void parse_digest(QemuOpts *opts)
+{
+    Error *err = NULL;
+
+    if (!ft_options_set_digest_ms(
+            qemu_opt_get_number(opts, "digest-ms", DIGEST_MS), &err)) {
+        error_reportf_err(err, "digest-ms=: ");
+        exit(1);
+    }
     ft_options.faults = qemu_opt_get_bool(opts, "x-faults", false);
     ft_options.no_fence = !qemu_opt_get_bool(opts, "x-fence", true);
     ft_options.evidence = g_strdup(qemu_opt_get(opts, "evidence"));

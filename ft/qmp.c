@@ -280,6 +280,13 @@ void qmp_ft_stop(Error **errp)
     }
 }
 
+void qmp_ft_digest_interval(uint32_t ms, Error **errp)
+{
+    if (check_given(errp) && ft_options_set_digest_ms(ms, errp)) {
+        ft_digest_set_interval(ms);
+    }
+}
+
 FtDigest *qmp_x_ft_digest(Error **errp)
 {
     return check_given(errp) ? ft_digest_put(errp) : NULL;

@@ -8,6 +8,7 @@ import time
 from ftlib import FtError
 
 from busy import busy
+from digests import digests
 from flame import flame
 from host import Others
 from kills import kills
@@ -18,11 +19,11 @@ from subject import PAIRS, Subject
 from targets import TARGETS, judge, medians
 
 # What happens once, not in each round; busy only when it is asked for.
-ONCE = ('lag', 'kill', 'power', 'flame', 'path', 'micro', 'busy')
+ONCE = ('lag', 'digests', 'kill', 'power', 'flame', 'path', 'micro', 'busy')
 USUAL_ROWS = ('boot', *ROWS, *ONCE[:-1])
 ALL_ROWS = ('boot', *ROWS, *ONCE)
 TAP_ROWS = ('ping', 'receive-1g', 'send-1g')    # ft-switch can't do these
-ONCE_S = 360                # about what the rows that happen once take
+ONCE_S = 480                # about what the rows that happen once take
 POWER_S, LAST_S = 170, 80   # of which power and what follows it, and that
 ATTEMPTS = 3                # a subject that a row broke is started anew
 
@@ -170,6 +171,8 @@ def _once(options, build, network, screen, data):
     end = options.began + options.bound * 60
     steps = {
         'lag': lambda tell: _lag(options, build, network, tell),
+        'digests': lambda tell: digests(network, build.qemu, options.append,
+                                        tell),
         'kill': lambda tell: kills(options.kills, False, end - POWER_S,
                                    tell),
         'power': lambda tell: kills(options.kills, True, end - LAST_S,

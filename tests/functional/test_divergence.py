@@ -379,6 +379,22 @@ class Query(unittest.TestCase):
                                            command_line='info ft')
             self.assertRegex(info, r'digests: [1-9]\d* in this session')
 
+    def test_the_interval_can_be_changed(self):
+        with RomPair('counter') as pair:
+            pair.start_backup()
+            pair.start_primary(',new=on,digest-ms=0')
+            pair.primary.wait_state('protected')
+            with self.assertRaisesRegex(QmpError, 'from 10 to .* not 3'):
+                pair.primary.qmp.command('ft-digest-interval', ms=3)
+            pair.primary.qmp.command('ft-digest-interval', ms=50)
+            self.assertEqual(pair.primary.query()['digest-interval-ms'], 50)
+            wait_for(lambda: pair.backup.query()['digests'] >= 3, END_S,
+                     'three digests', pair.backup.process)
+            pair.primary.qmp.command('ft-digest-interval', ms=0)
+            count = pair.primary.query()['digests']
+            rom.wait_count(pair.primary, 60)
+            self.assertEqual(pair.primary.query()['digests'], count)
+
     def test_none_when_off(self):
         with RomPair('counter') as pair:
             pair.start_backup()
