@@ -9,24 +9,22 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import statistics
 
 from rows import SIZES
-from subject import Subject
+from subject import DIGEST_MS, Subject
 
-USUAL_MS = 500
-TURNS = 12                  # each with and without
-JOBS = ('md5', 'forks')
+TURNS = {'md5': 6, 'forks': 20}     # each with and without
 
 
 def _turns(subject, job, progress):
     """[(figures without, figures with)]"""
     pairs = []
-    for number in range(TURNS):
-        progress(f'{job}, turn {number + 1} of {TURNS}')
+    for number in range(TURNS[job]):
+        progress(f'{job}, turn {number + 1} of {TURNS[job]}')
         both = {}
         # Who is first changes, for whatever gets slower or faster.
-        for ms in (0, USUAL_MS) if number % 2 else (USUAL_MS, 0):
+        for ms in (0, DIGEST_MS) if number % 2 else (DIGEST_MS, 0):
             subject.pair.primary.qmp.command('ft-digest-interval', ms=ms)
             both[ms] = subject.job(job, SIZES[job])
-        pairs.append((both[0], both[USUAL_MS]))
+        pairs.append((both[0], both[DIGEST_MS]))
     return pairs
 
 
@@ -41,7 +39,7 @@ def digests(network, qemu, append, progress):
     with Subject('protected', network, qemu, append) as subject:
         progress('boots')
         subject.boot()
-        for job in JOBS:
+        for job in TURNS:
             subject.job(job, SIZES[job])        # warms up
             pairs = _turns(subject, job, progress)
             for key in ('seconds', 'cpu_s', 'backup_cpu_s'):

@@ -35,6 +35,7 @@ MODES = {
 }
 USUAL = ('plain', 'counting', 'protected')
 PAIRS = ('undigested', 'against', 'protected')
+DIGEST_MS = 500             # the default
 BOOT_BOUND_S = 180
 JOB_BOUND_S = 240
 STATE_BOUND_S = 60
