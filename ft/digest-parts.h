@@ -41,7 +41,7 @@ enum {
     /* Pages hashed by one digest; more that were written wait their turn. */
     FT_DIGEST_WRITTEN_MAX = 4096,
     /* Pages of all memory that one digest looks at, in so many groups. */
-    FT_DIGEST_SCRUB_PAGES = 1024,
+    FT_DIGEST_SCRUB_PAGES = 2048,
     FT_DIGEST_SCRUB_GROUPS = 16,
 };
 

@@ -14,8 +14,11 @@
 #include "system/block-backend.h"
 #include "hash.h"
 
-#define XXH_INLINE_ALL
+#ifdef FT_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 #define CHUNK (1 * MiB)
 /* A longer hash of a disk shows its progress. */
