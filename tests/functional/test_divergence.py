@@ -199,7 +199,7 @@ class Divergence(unittest.TestCase):
         bundle = self.assert_found(
             pair, 'bit in a page that nobody writes',
             'memory differs within pc.ram', moment, passed,
-            most=RAM_SIZE // (4 << 20) + 2)
+            most=RAM_SIZE // (8 << 20) + 2)
         first, last = re.search(r'within pc.ram 0x([0-9a-f]+) to 0x([0-9a-f]+)',
                                 read(bundle, 'summary.txt')).groups()
         self.assertLessEqual(int(first, 16), COLD)
