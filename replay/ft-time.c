@@ -13,7 +13,9 @@
  *            the same place of the same loop.  The clock never makes a step,
  *            at which a guest that compares its timers, as Linux does while
  *            it boots, would take their frequencies wrong
- *   ahead    the vCPU waits, with no lock held; nothing of it is in the log
+ *   ahead    (this host executes more in a second than the clock counts) an
+ *            instruction counts half as much, in the same way; down to 1 ns,
+ *            and then the vCPU waits, with no lock held
  *
  * Real time is the engine's VIRTUAL_RT clock: the monotonic clock of the host
  * the guest runs on, without the time that the guest was paused.
@@ -34,10 +36,14 @@
 #include "ft-time.h"
 #include "ft/trace.h"
 
-/* An instruction counts more while the guest is more than LATE behind... */
+/*
+ * An instruction counts more while the guest is more than LATE behind, and
+ * less than usual while it is more than AHEAD, with time in between to see
+ * what it does; and as usual again when it is less than IN_TIME behind.
+ */
 #define LATE_NS (10 * SCALE_MS)
-/* ... with time in between to see what it does, and less when below this. */
-#define RAISE_INTERVAL_NS (10 * SCALE_MS)
+#define AHEAD_NS (2 * SCALE_MS)
+#define CHANGE_INTERVAL_NS (10 * SCALE_MS)
 #define IN_TIME_NS (3 * SCALE_MS)
 /*
  * 64 ns, when 2 is normal: the guest has its time with a thirtieth of what
@@ -46,8 +52,8 @@
 #define SHIFT_MAX 6
 /* The log has the primary's clocks this often, at least. */
 #define TELL_INTERVAL_NS (1000 * SCALE_MS)
-/* The vCPU waits when it is further ahead, and not longer at a time. */
-#define AHEAD_NS (2 * SCALE_MS)
+/* A vCPU that is further ahead than this waits, and so long at a time. */
+#define FAR_AHEAD_NS (5 * SCALE_MS)
 #define AHEAD_WAIT_MS 5
 /* Hosts' clocks drift apart by less than one part in this. */
 #define DRIFT_PARTS 1000
@@ -63,7 +69,7 @@ static struct {
     /* vCPU thread, or it stands still. */
     bool base_known;
     int base;                   /* the shift that was configured */
-    int64_t raised_at;          /* primary: this host's monotonic clock */
+    int64_t changed_at;         /* primary: this host's monotonic clock */
     int64_t told_at;
 
     /* Backup: I/O thread, until it goes live. */
@@ -145,12 +151,15 @@ static void record_step(void)
     int64_t now = get_clock();
     int64_t late = behind() - sleep_to_come();
     int shift = timers_state.icount_time_shift;
+    bool may_change = now - t.changed_at >= CHANGE_INTERVAL_NS;
     FtTimeEntry entry;
 
-    if (late > LATE_NS && shift < SHIFT_MAX &&
-        now - t.raised_at >= RAISE_INTERVAL_NS) {
-        t.raised_at = now;
+    if (late > LATE_NS && shift < SHIFT_MAX && may_change) {
+        t.changed_at = now;
         shift++;
+    } else if (late < -AHEAD_NS && shift > 0 && may_change) {
+        t.changed_at = now;
+        shift--;
     } else if (late < IN_TIME_NS && shift > base_shift()) {
         shift--;
     } else if (!ft_stream.to_log || now - t.told_at < TELL_INTERVAL_NS) {
@@ -185,16 +194,12 @@ void ft_time_apply(const uint8_t *data)
 
 void ft_time_wait(void)
 {
-    int64_t ahead;
-
     if (!ft_stream_records() || !ft_stream.started || current_cpu->halted ||
         qatomic_read(&current_cpu->stop)) {
         return;
     }
-    ahead = -behind();
-    if (ahead > AHEAD_NS) {
-        ft_log_wait(ft_stream.log, UINT64_MAX,
-                    MIN(ahead / SCALE_MS, AHEAD_WAIT_MS));
+    if (-behind() > FAR_AHEAD_NS) {
+        ft_log_wait(ft_stream.log, UINT64_MAX, AHEAD_WAIT_MS);
     }
 }
 

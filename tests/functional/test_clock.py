@@ -37,6 +37,7 @@ SETTLE_CPU_S = 20
 SETTLE_S, SETTLE_MAX_S = 40, 200
 BUSY_SHARE, BUSY_DRIFT_S = 0.6, 1
 PAUSE_S = 3
+SLOW_SHIFT = 5          # 32 ns: 31 million instructions a second
 HOURS = 3 * 3600
 LIBFAKETIME = '/usr/$LIB/faketime/libfaketimeMT.so.1'
 
@@ -119,6 +120,22 @@ class Clock(unittest.TestCase):
         with RomPair('time') as pair:
             pair.protect()
             self.assert_keeps_time(pair.primary, read_clocks(pair.primary))
+            assert_equal_digest(pair.primary, pair.backup, 20)
+
+    def test_host_that_is_faster_than_the_clock_counts(self):
+        counted = 1e9 / (1 << SLOW_SHIFT)       # instructions a second
+        with RomPair('time', ['-icount', f'shift={SLOW_SHIFT}']) as pair:
+            pair.protect()
+            since = read_clocks(pair.primary)
+
+            def look():
+                begin, before = time.monotonic(), pair.primary.query()
+                read_clocks(pair.primary)
+                done = pair.primary.query()['icount'] - before['icount']
+                return done > 1.5 * counted * (time.monotonic() - begin)
+            wait_for(look, SETTLE_MAX_S, 'a guest that is not held back',
+                     pair.primary.process)
+            self.assert_keeps_time(pair.primary, since)
             assert_equal_digest(pair.primary, pair.backup, 20)
 
     def test_guest_with_a_third_of_a_core(self):
