@@ -30,8 +30,8 @@ HARMLESS = {
     'qmp_capabilities', 'qom-get', 'qom-list', 'qom-list-properties',
     'qom-list-types', 'quit', 'remove-fd', 'ringbuf-read',
     'trace-event-get-state', 'trace-event-set-state', 'x-ft-digest', 'yank',
-    'ft-protect', 'screendump', 'set_password', 'expire_password',
-    'change-vnc-password',
+    'ft-digest-interval', 'ft-protect', 'screendump', 'set_password',
+    'expire_password', 'change-vnc-password',
 }
 # Reach the backup through the log.
 ON_PRIMARY = {'chardev-send-break', 'inject-nmi', 'set_link', 'cont',
