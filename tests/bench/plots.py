@@ -170,7 +170,8 @@ def _rows_of_targets():
     """The first target of each row that is drawn by rounds."""
     first = {}
     for target in TARGETS:
-        if target.row not in (*CURVES, 'lag', 'kill', 'power', 'busy'):
+        if target.row not in (*CURVES, 'lag', 'kill', 'power', 'busy',
+                              'digests'):
             first.setdefault(target.row, target)
     # The log of redis is a row of its own, beside its curve.
     first['redis-log'] = next(target for target in TARGETS
@@ -186,6 +187,25 @@ def _draw_lag(data, path):
                 f'{number(figures["last_ms"])}; largest '
                 f'{number(figures["max_ms"])}',
                 next(t.to_reach for t in TARGETS if t.row == 'lag'), path)
+
+
+def _draw_digests(data, path):
+    figures = data['once']['digests']
+    turns = figures['forks_seconds']
+    colours = (COLOURS[PLAIN], COLOURS[PROTECTED])
+    drawing = Drawing(WIDTH, HEIGHT + 16)
+    _title(drawing, '400 processes (s), each turn with digests and without',
+           f'{number(figures["forks_seconds_percent"])} % longer with them '
+           '(median of the turns)')
+    panel = Panel(drawing, BOX, (0, len(turns) + 1),
+                  max(max(turn) for turn in turns) * HEADROOM)
+    panel.axes('')
+    for place, turn in enumerate(turns, 1):
+        for value, colour in zip(turn, colours):
+            drawing.add('circle', cx=panel.x(place), cy=panel.y(value), r=3.0,
+                        fill=colour)
+    _legend(drawing, {PLAIN: 'without', PROTECTED: 'with'}, panel.bottom + 40)
+    drawing.save(path)
 
 
 def _draw_busy(data, path):
@@ -215,6 +235,7 @@ def draw_all(data, directory):
     for row in CURVES:
         draw(row, lambda path, row=row: draw_curves(data, row, path))
     draw('lag', lambda path: _draw_lag(data, path))
+    draw('digests', lambda path: _draw_digests(data, path))
     draw('busy', lambda path: _draw_busy(data, path))
     for row in ('kill', 'power'):
         draw(row, lambda path, row=row: draw_blackouts(

@@ -68,6 +68,8 @@ def sample():
                                                     8.0),
     }
     data['runs'][-1]['rows']['md5'] = {'error': 'it fell over'}
+    data['once']['digests'] = {'forks_seconds': [[1.5, 1.6], [1.5, 1.5]],
+                               'forks_seconds_percent': 3.3}
     data['once']['lag'] = {**pair(60, 55), 'first_ms': 2.0, 'last_ms': 3.0,
                            'p99_ms': 8, 'max_ms': 9, 'samples': [[0, 1], [60, 3]]}
     return data
@@ -148,7 +150,8 @@ class Bench(unittest.TestCase):
         data = sample()
         with tempfile.TemporaryDirectory() as directory:
             names = plots.draw_all(data, directory)
-            self.assertEqual([row for row, _ in names], ['md5', 'lag'])
+            self.assertEqual([row for row, _ in names],
+                             ['md5', 'lag', 'digests'])
             for _, name in names:
                 xml.etree.ElementTree.parse(os.path.join(directory, name))
             text = '\n'.join(page.lines(data, names))
