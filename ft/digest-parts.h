@@ -42,7 +42,7 @@ enum {
     FT_DIGEST_WRITTEN_MAX = 4096,
     /* Pages of all memory that one digest looks at, in so many groups. */
     FT_DIGEST_SCRUB_PAGES = 2048,
-    FT_DIGEST_SCRUB_GROUPS = 16,
+    FT_DIGEST_SCRUB_GROUPS = 32,
 };
 
 typedef struct FtDigestPages {

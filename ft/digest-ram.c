@@ -24,7 +24,7 @@
 
 #define PAGE_SIZE 4096
 /* Of one hash. */
-#define GROUP_PAGES_MAX 128
+#define GROUP_PAGES_MAX 64
 /* Pages looked at together while most are clean. */
 #define CHUNK 64
 

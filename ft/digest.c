@@ -15,10 +15,10 @@
 #include "driver.h"
 #include "evidence.h"
 #include "hash.h"
+#include "options.h"
 
 static struct {
     QEMUTimer *timer;
-    unsigned interval_ms;
     bool begun;
     uint64_t last_icount;       /* of the last one put */
 
@@ -107,8 +107,7 @@ FtDigest *ft_digest_put(Error **errp)
 
 static void timer_fired(void *opaque)
 {
-    timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-              digest.interval_ms);
+    ft_digest_schedule();
     /* A guest that did nothing is what it was; migration has the bits. */
     if (ft_stream_writes_log() && digest.begun &&
         replay_get_current_icount() != digest.last_icount &&
@@ -117,14 +116,14 @@ static void timer_fired(void *opaque)
     }
 }
 
-void ft_digest_set_interval(unsigned ms)
+void ft_digest_schedule(void)
 {
-    digest.interval_ms = ms;
     if (!digest.timer) {
         digest.timer = timer_new_ms(QEMU_CLOCK_REALTIME, timer_fired, NULL);
     }
-    if (ms) {
-        timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+    if (ft_options.digest_ms) {
+        timer_mod(digest.timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  ft_options.digest_ms);
     } else {
         timer_del(digest.timer);
     }

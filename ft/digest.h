@@ -14,8 +14,8 @@
 
 #include "qapi/qapi-types-ft.h"
 
-/* From now on; 0: only on demand. */
-void ft_digest_set_interval(unsigned ms);
+/* The interval is ft_options.digest_ms from now on; 0: only on demand. */
+void ft_digest_schedule(void);
 /*
  * A session's log begins to be executed here, on either side, at the same
  * instruction: what was written before counts not.

@@ -148,7 +148,7 @@ static void machine_done(Notifier *notifier, void *opaque)
     }
     ft_fence_setup();
     ft_control_init(ft_options.role, start_paused);
-    ft_digest_set_interval(ft_options.digest_ms);
+    ft_digest_schedule();
     node = ft_identity_node();
     ft_qmp_init(node);
     if (!runstate_check(RUN_STATE_INMIGRATE)) {

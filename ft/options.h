@@ -47,9 +47,9 @@ typedef struct FtOptions {
 
 extern FtOptions ft_options;
 
-/* HOST:PORT.  NULL: *errp says how to write it. */
 /* Main thread: false, and nothing is changed, where it is out of bounds. */
 bool ft_options_set_digest_ms(uint64_t ms, Error **errp);
+/* HOST:PORT.  NULL: *errp says how to write it. */
 SocketAddress *ft_options_address(const char *text, Error **errp);
 
 #endif

@@ -283,7 +283,7 @@ void qmp_ft_stop(Error **errp)
 void qmp_ft_digest_interval(uint32_t ms, Error **errp)
 {
     if (check_given(errp) && ft_options_set_digest_ms(ms, errp)) {
-        ft_digest_set_interval(ms);
+        ft_digest_schedule();
     }
 }
 

@@ -41,7 +41,7 @@ void ft_time_apply(const uint8_t *data);
  * than the configured one.  No log; replay mutex and BQL, the vCPU stopped.
  */
 void ft_time_quiesce(void);
-/* The vCPU waits a little if it is ahead; its thread, no lock held. */
+/* The vCPU waits a little if it is far ahead; its thread, no lock held. */
 void ft_time_wait(void);
 /* Record mode: what to add to a clock of this host's; replay mutex. */
 int64_t ft_time_offset(ReplayClockKind kind);

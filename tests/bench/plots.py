@@ -17,7 +17,7 @@ from targets import (COUNTING, PLAIN, PROTECTED, TARGETS, judge,
 WIDTH, HEIGHT = 460, 250
 BOX = (62, 62, 375, 140)
 COLOURS = {PLAIN: GREY, COUNTING: BLUE, PROTECTED: ORANGE,
-           'against': VIOLET, 'alone': GREEN, 'undigested': VIOLET}
+           'against': VIOLET, 'alone': GREEN}
 HEADROOM = 1.2
 SLOTS = 3               # of bars, at least
 CURVE_POINTS = 100

@@ -8,7 +8,6 @@ from targets import (PLAIN, PROTECTED, TARGETS, cpu_figure_of, judge,
                      medians, range_of)
 
 NAME_WIDTH = 25
-SHORT = {'undigested': 'undigest'}
 # Rows of the second table, where CPU time says something.
 COMPUTED = {'boot': 'boot to redis', 'idle': 'idle', 'md5': 'md5',
             'forks': 'processes', 'reads': 'reads', 'write': 'writes',
@@ -59,7 +58,7 @@ def judged(data, middle):
     """The table of what is to be reached."""
     modes = data['modes']
     yield (f'{"":<{NAME_WIDTH}}{"":>7}'
-           + ''.join(f'{SHORT.get(mode, mode):>10}' for mode in modes)
+           + ''.join(f'{mode:>10}' for mode in modes)
            + f'{"figure":>9}{"rounds":>16}{"by CPU":>8}{"to reach":>9}{"stretch":>8}'
            '  reached')
     for target in TARGETS:
@@ -83,7 +82,7 @@ def computing(data, middle):
     pairs = [mode for mode in modes if mode in middle
              and 'backup_cpu_s' in middle[mode].get('boot', {})]
     yield (f'{"CPU s of the machine":<20}'
-           + ''.join(f'{SHORT.get(mode, mode):>10}' for mode in modes)
+           + ''.join(f'{mode:>10}' for mode in modes)
            + '  /plain  backup   wall s  waited for a core: primary  backup'
            '   lag ms: median   max')
     for row, name in COMPUTED.items():

@@ -204,7 +204,7 @@ class Divergence(unittest.TestCase):
                                 read(bundle, 'summary.txt')).groups()
         self.assertLessEqual(int(first, 16), COLD)
         self.assertGreater(int(last, 16), COLD)
-        self.assertLess(int(last, 16) - int(first, 16), 512 << 10)
+        self.assertLess(int(last, 16) - int(first, 16), 256 << 10)
 
     # --- the log ------------------------------------------------------------
 

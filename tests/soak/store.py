@@ -127,7 +127,7 @@ HEAD = ('build', 'rounds', 'failed', 'taken over', '10^9 instructions',
 def _names(some_sums, key):
     number = collections.Counter()
     for some in some_sums:
-        number.update(some.get(key, {}))
+        number.update(some[key])
     return number
 
 
