@@ -142,7 +142,7 @@ class Faults(unittest.TestCase):
     def test_broken_log_while_it_catches_up(self):
         with RomPair('counter') as pair:
             backup, relay = self.syncing(pair)
-            relay.tcp.flip('to-target', after=100)
+            relay.tcp.damage_log()
             self.assertEqual(backup.process.wait(TAKEOVER_S), FAILED)
             self.assertIn('ft: halted:', backup.process.errors())
             relay.restore()

@@ -6,7 +6,8 @@
     relay.tcp.restore()
     relay.tcp.cut()                     # as a dying host's kernel: RST
     relay.tcp.stall_before(frame_start(3), 'to-target')
-    relay.tcp.flip('to-target')         # a bit of what comes next
+    relay.tcp.flip('to-client')         # a bit of what comes next
+    relay.tcp.damage_log()
     relay.tcp.throttle(100_000)         # bytes a second to the target
     relay.close()
 
@@ -31,11 +32,18 @@ BUFFER = 256 * 1024
 THROTTLE_TICK_S = 0.01
 DIRECTIONS = {'both': {'to-target', 'to-client'},
               'to-target': {'to-target'}, 'to-client': {'to-client'}}
+SHORT_LOG = 0x84                # how such a frame begins: ft/wire-stream.c
+SHORT_LOG_MIN = 8               # bytes before its payload
 
 
 def frame_start(kind):
     """The first bytes of a frame of this type (ft/wire.h)."""
     return b'QFT1' + struct.pack('<HH', 1, kind)
+
+
+def begins_with_log(data):
+    """True: the bytes begin with a short LOG frame that is not empty."""
+    return len(data) > SHORT_LOG_MIN and data[0] & 0x8f == SHORT_LOG
 
 
 class _Half:
@@ -171,6 +179,20 @@ class TcpRelay(_Half):
         def order():
             self._flips[direction] = after
         self._do(order)
+
+    def damage_log(self):
+        """Flips a bit in a LOG frame's checksum.
+
+        Elsewhere a changed bit may mean the same: what is packed has more
+        than one form.
+        """
+        def damage(data):
+            if begins_with_log(data):
+                data = bytearray(data)
+                data[SHORT_LOG_MIN - 1] ^= 0x10
+                del self._filters['to-target']
+            return data
+        self.filter('to-target', damage)
 
     def throttle(self, bytes_per_s):
         """Limits what goes to the target; None: no limit any more."""
