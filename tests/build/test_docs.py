@@ -10,8 +10,8 @@ from test_no_upstream import ROOT, repository_files
 SOURCES = {'.c', '.h', '.S', '.py', '.sh', '.json', '.ld'}
 SOURCE_NAMES = {'meson.build', 'Makefile', 'configure', 'run', 'trace-events',
                 'init'}
-FOLDERS = ('accel', 'hw', 'replay', 'migration', 'ft', 'hooks', 'roms',
-           'tests', 'docs')
+FOLDERS = ('accel', 'hw', 'replay', 'migration', 'target', 'ft', 'hooks',
+           'roms', 'tests', 'docs')
 PARAGRAPH_CHARS_MIN = 80
 
 

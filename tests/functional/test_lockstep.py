@@ -110,6 +110,13 @@ class Lockstep(unittest.TestCase):
             taken = int(rom.lines(rom.text(pair.primary))[-1].split()[1])
             self.assertLess(pair.primary.query()['appended'], taken)
 
+    def test_repeated_string_instructions(self):
+        with Load(), RomPair('strings') as pair:
+            pair.protect()
+            self.assert_equal_while_lines_come(pair, 2)
+            self.assertRegex(rom.text(pair.primary), 'errors=0')
+            self.assertNotIn('ERROR', rom.text(pair.primary))
+
     def test_clock_of_the_vm(self):
         """-rtc clock=vm begins at its date and follows the guest's time."""
         with RomPair('time', extra=['-rtc', 'base=2021-06-01T12:00:00,'

@@ -110,6 +110,15 @@ class Protect(unittest.TestCase):
             begin_alone(pair)
             self.takes_over(pair, self.wait_lines(4))
 
+    def test_repeated_string_instructions(self):
+        """The primary watches for writes meanwhile, the backup does not."""
+        with RomPair('strings') as pair:
+            begin_alone(pair)
+            backup = self.takes_over(pair, self.wait_lines(4))
+            for machine in (pair.primary, backup):
+                self.assertIn('errors=0', rom.text(machine))
+                self.assertNotIn('ERROR', rom.text(machine))
+
     def test_clocks_in_flight(self):
         """Timers of all clocks; none of them steps back."""
         with RomPair('time') as pair:

@@ -18,8 +18,9 @@ import network_peer
 from disk_image import SECTOR_SIZE, DiskImage
 from guest import WAIT_S, Guest, Qmp, rom_path
 
-ROMS = ['counter', 'counter-halt', 'disk', 'echo', 'echo-e1000', 'poweroff',
-        'reset', 'screen', 'serial-echo', 'time']
+ROMS = ['accessed', 'counter', 'counter-halt', 'disk', 'echo', 'echo-e1000',
+        'exceptions', 'poweroff', 'reset', 'screen', 'serial-echo', 'strings',
+        'time']
 DISK_SIZE = 8 * 1024 * 1024
 COUNT = re.compile(r'counter (\d{6})$')
 CHECKSUM = re.compile(r'checksum (\d{6}) [0-9a-f]{8}$')
@@ -320,6 +321,27 @@ class SerialEchoTest(RomTest):
             self.converse(guest, ['hello', 'Number 2?', 'x' * 15])
             guest.stop()
         self.check_replay('serial-echo', guest.lines)
+
+
+class StringsTest(RomTest):
+    """target/i386/tcg/ft-rep.c is used where instructions are counted."""
+
+    def check(self, options):
+        with Guest('strings', options) as guest:
+            guest.wait_prefix('strings 000500')
+            guest.stop()
+        for line in guest.lines:
+            self.assertRegex(line, r'^strings \d{6} [0-9a-f]{8} errors=0$')
+        return guest.lines
+
+    def test_like_single_moves(self):
+        self.check(['-icount', 'shift=1'])
+
+    def test_the_guest_is_right_about_upstream(self):
+        self.check([])
+
+    def test_replays(self):
+        self.check_replay('strings', self.check(self.icount('record')))
 
 
 class EndTest(RomTest):
