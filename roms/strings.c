@@ -443,8 +443,19 @@ static void some_op(Op *op, bool wide)
     op->di = some_place(size + bytes, op->down, bytes);
     op->si = some_place(size + bytes, op->down, bytes);
     near = throw(4) ? throw(64) : throw(size + 1);
-    if (throw(4) == 0 && op->di - ARENA_AT > near + MARGIN) {
-        op->si = op->di - near;         /* they overlap */
+    switch (throw(6)) {                 /* they overlap */
+    case 0:
+        if (op->di - ARENA_AT > near + size + MARGIN) {
+            op->si = op->di - near;
+        }
+        break;
+    case 1:
+        if (op->di - ARENA_AT + near + size + MARGIN < ARENA_SIZE) {
+            op->si = op->di + near;
+        }
+        break;
+    default:
+        break;
     }
     if (throw(4) == 0) {                /* as compilers align it */
         op->si &= ~7ull;

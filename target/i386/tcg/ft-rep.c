@@ -16,23 +16,40 @@
 #include "exec/cpu_ldst.h"
 #include "exec/helper-proto.h"
 
-/* Whole elements from the address to its page's end. */
-static target_ulong to_page_end(target_ulong address, unsigned shift)
+/* Whole elements, up or down, from the one at the address to its page's end. */
+static target_ulong in_page(CPUX86State *env, target_ulong address,
+                            unsigned shift)
 {
-    return -(address | TARGET_PAGE_MASK) >> shift;
+    target_ulong left = -(address | TARGET_PAGE_MASK);
+
+    return env->df > 0 ? left >> shift
+        : left >> shift ? ((address & ~TARGET_PAGE_MASK) >> shift) + 1 : 0;
 }
 
-static target_ulong moved(target_ulong address, target_ulong by,
-                          target_ulong mask)
+/* The first of the bytes, if nothing but memory is there; or NULL. */
+static uint8_t *memory_at(CPUX86State *env, target_ulong address,
+                          target_ulong count, uint32_t oi,
+                          MMUAccessType access)
 {
-    return (address + by) & mask;
+    uint8_t *host = tlb_vaddr_to_host(env, address, access, get_mmuidx(oi));
+    unsigned shift = get_memop(oi) & MO_SIZE;
+
+    return host && env->df < 0 ? host - ((count - 1) << shift) : host;
 }
 
-/* At least one iteration is left to the loop, which then looks at cx_next. */
-static target_ulong count_max(CPUX86State *env, target_ulong cx_next,
-                              uint32_t max)
+/*
+ * At most all but one iteration before upstream's loop ends: that one is left
+ * to it.
+ */
+static target_ulong count_max(target_ulong cx_next, uint32_t max)
 {
-    return env->df == 1 ? (cx_next - 1) & max : 0;
+    return (cx_next - 1) & max;
+}
+
+static void advance(CPUX86State *env, int reg, target_ulong size,
+                    target_ulong mask)
+{
+    env->regs[reg] = (env->regs[reg] + env->df * size) & mask;
 }
 
 static target_ulong done(CPUX86State *env, target_ulong cx_next,
@@ -42,31 +59,33 @@ static target_ulong done(CPUX86State *env, target_ulong cx_next,
     return cx_next - count;
 }
 
+/* Would an iteration read what another has written? */
+static bool overlap(CPUX86State *env, const uint8_t *source,
+                    const uint8_t *target, target_ulong size)
+{
+    return (uintptr_t)(env->df > 0 ? target - source : source - target) < size;
+}
+
 target_ulong helper_ft_rep_movs(CPUX86State *env, target_ulong cx_next,
                                 target_ulong mask, uint32_t oi, uint32_t max)
 {
     unsigned shift = get_memop(oi) & MO_SIZE;
     target_ulong from = env->regs[R_ESI] & mask;
     target_ulong to = env->regs[R_EDI] & mask;
-    target_ulong count = count_max(env, cx_next, max);
-    target_ulong size;
+    target_ulong count = count_max(cx_next, max);
     uint8_t *source, *target;
 
-    count = MIN(count, to_page_end(from, shift));
-    count = MIN(count, to_page_end(to, shift));
-    size = count << shift;
+    count = MIN(count, in_page(env, from, shift));
+    count = MIN(count, in_page(env, to, shift));
     if (!count ||
-        !(source = tlb_vaddr_to_host(env, from, MMU_DATA_LOAD,
-                                     get_mmuidx(oi))) ||
-        !(target = tlb_vaddr_to_host(env, to, MMU_DATA_STORE,
-                                     get_mmuidx(oi))) ||
-        /* One iteration would read what another has written. */
-        (uintptr_t)target - (uintptr_t)source < size) {
+        !(source = memory_at(env, from, count, oi, MMU_DATA_LOAD)) ||
+        !(target = memory_at(env, to, count, oi, MMU_DATA_STORE)) ||
+        overlap(env, source, target, count << shift)) {
         return cx_next;
     }
-    memmove(target, source, size);
-    env->regs[R_ESI] = moved(from, size, mask);
-    env->regs[R_EDI] = moved(to, size, mask);
+    memmove(target, source, count << shift);
+    advance(env, R_ESI, count << shift, mask);
+    advance(env, R_EDI, count << shift, mask);
     return done(env, cx_next, count, mask);
 }
 
@@ -76,13 +95,12 @@ target_ulong helper_ft_rep_stos(CPUX86State *env, target_ulong cx_next,
     unsigned shift = get_memop(oi) & MO_SIZE;
     target_ulong value = env->regs[R_EAX];
     target_ulong to = env->regs[R_EDI] & mask;
-    target_ulong count = count_max(env, cx_next, max);
+    target_ulong count = count_max(cx_next, max);
     uint8_t *target;
 
-    count = MIN(count, to_page_end(to, shift));
+    count = MIN(count, in_page(env, to, shift));
     if (!count ||
-        !(target = tlb_vaddr_to_host(env, to, MMU_DATA_STORE,
-                                     get_mmuidx(oi)))) {
+        !(target = memory_at(env, to, count, oi, MMU_DATA_STORE))) {
         return cx_next;
     }
     if (shift == MO_8 || !value) {
@@ -92,6 +110,6 @@ target_ulong helper_ft_rep_stos(CPUX86State *env, target_ulong cx_next,
             stn_le_p(target + (i << shift), 1 << shift, value);
         }
     }
-    env->regs[R_EDI] = moved(to, count << shift, mask);
+    advance(env, R_EDI, count << shift, mask);
     return done(env, cx_next, count, mask);
 }
