@@ -10,17 +10,16 @@
  */
 #include <stdint.h>
 
+#include "lib/dice.h"
 #include "lib/irq.h"
 #include "lib/memory.h"
+#include "lib/paging.h"
 #include "lib/pit.h"
 #include "lib/print.h"
 #include "lib/runtime.h"
 
 enum {
-    PAGE_SIZE = 4096,
-    ENTRIES = 1024,
     MIB = 1 << 20,
-    TABLES = 4,                         /* 16 MiB */
     CODE_AT = 4 * MIB,
     CODE_PAGES = 96,
     DATA_AT = 8 * MIB,
@@ -28,15 +27,6 @@ enum {
     CALLS_PER_LOOK = 200,
     LOOKS_PER_LINE = 50,
     LOOKS_PER_FLUSH = 3,
-};
-
-enum {
-    PRESENT = 1 << 0,
-    WRITABLE = 1 << 1,
-    ACCESSED = 1 << 5,
-    LARGE = 1 << 7,
-    CR0_PAGING = 1u << 31,
-    CR4_LARGE_PAGES = 1 << 4,
 };
 
 /* A loop, so that a slice often ends in here; then eax + 1. */
@@ -48,45 +38,11 @@ static const uint8_t stub[] = {
     0xc3,                               /*    ret */
 };
 
-static uint32_t directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static uint32_t tables[TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static uint32_t checksum = 1;
-static uint32_t dice = 1;
-
-static uint32_t throw(uint32_t sides)
-{
-    dice = dice * 1664525 + 1013904223;
-    return (dice >> 8) % sides;
-}
-
-static void load_directory(void)
-{
-    __asm__ volatile("movl %0, %%cr3" : : "r"(directory) : "memory");
-}
-
-static void paging_on(void)
-{
-    uint32_t control;
-    unsigned i;
-
-    for (i = 0; i < TABLES * ENTRIES; i++) {
-        tables[i / ENTRIES][i % ENTRIES] = i * PAGE_SIZE | PRESENT | WRITABLE;
-    }
-    for (i = 0; i < TABLES; i++) {
-        directory[i] = (uintptr_t)tables[i] | PRESENT | WRITABLE;
-    }
-    /* This ROM. */
-    directory[ENTRIES - 1] = (ENTRIES - 1) * 4u * MIB | PRESENT | LARGE;
-    __asm__ volatile("movl %%cr4, %0" : "=r"(control));
-    __asm__ volatile("movl %0, %%cr4" : : "r"(control | CR4_LARGE_PAGES));
-    load_directory();
-    __asm__ volatile("movl %%cr0, %0" : "=r"(control));
-    __asm__ volatile("movl %0, %%cr0" : : "r"(control | CR0_PAGING) : "memory");
-}
 
 static uint32_t call(uint32_t page, uint32_t value)
 {
-    uint32_t at = CODE_AT + page * PAGE_SIZE;
+    uint32_t at = CODE_AT + page * PAGING_PAGE;
 
     __asm__ volatile("call *%1" : "+a"(value) : "d"(at) : "ecx", "memory");
     return value;
@@ -94,13 +50,13 @@ static uint32_t call(uint32_t page, uint32_t value)
 
 static void look(void)
 {
-    uint32_t *entry = &tables[1][0];
+    uint32_t *entry = paging_entry(CODE_AT);
     unsigned i;
 
     for (i = 0; i < CODE_PAGES; i++) {
         checksum = (checksum << 5 | checksum >> 27) ^
-                   (entry[i] & ACCESSED ? 0x9e3779b9 + i : 0);
-        entry[i] &= ~ACCESSED;
+                   (entry[i] & PAGING_ACCESSED ? 0x9e3779b9 + i : 0);
+        entry[i] &= ~PAGING_ACCESSED;
     }
 }
 
@@ -110,22 +66,22 @@ void rom_main(void)
     unsigned i;
 
     for (i = 0; i < CODE_PAGES; i++) {
-        memcpy((void *)(CODE_AT + i * PAGE_SIZE), stub, sizeof(stub));
+        memcpy((void *)(CODE_AT + i * PAGING_PAGE), stub, sizeof(stub));
     }
     paging_on();
     pit_init();
     for (;;) {
         irq_on();
         for (i = 0; i < CALLS_PER_LOOK; i++) {
-            value = call(throw(CODE_PAGES), value);
-            value += *(volatile uint8_t *)(DATA_AT +
-                                           throw(DATA_PAGES) * PAGE_SIZE);
+            value = call(dice_throw(CODE_PAGES), value);
+            value += *(volatile uint8_t *)
+                (DATA_AT + dice_throw(DATA_PAGES) * PAGING_PAGE);
         }
         irq_off();
         look();
         looks++;
         if (looks % LOOKS_PER_FLUSH == 0) {
-            load_directory();
+            paging_flush();
         }
         if (looks % LOOKS_PER_LINE == 0) {
             print("accessed %06u %08x\n", looks / LOOKS_PER_LINE, checksum);

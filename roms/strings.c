@@ -13,21 +13,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/dice.h"
 #include "lib/irq.h"
 #include "lib/memory.h"
+#include "lib/paging.h"
 #include "lib/pit.h"
 #include "lib/print.h"
 #include "lib/runtime.h"
 
 enum {
-    PAGE_SIZE = 4096,
     MIB = 1 << 20,
-    ENTRIES = 1024,
-    TABLES = 4,                         /* 16 MiB */
     ARENA_AT = 4 * MIB,                 /* what the instructions work on */
     MODEL_AT = 8 * MIB,                 /* what it should look like */
     ARENA_SIZE = 448 * 1024,
-    ARENA_PAGES = ARENA_SIZE / PAGE_SIZE,
+    ARENA_PAGES = ARENA_SIZE / PAGING_PAGE,
     MARGIN = 8,
     COUNT_MAX = 70000,
     PER_LINE = 50,
@@ -35,13 +34,9 @@ enum {
 };
 
 enum {
-    PRESENT = 1 << 0,
-    WRITABLE = 1 << 1,
-    LARGE = 1 << 7,
-    CR0_PAGING = 1u << 31,
-    CR4_LARGE_PAGES = 1 << 4,
     LONG_LARGE_PAGE = 2 * MIB,
     LONG_ENTRIES = 512,
+    USUAL = PAGING_PRESENT | PAGING_WRITABLE,
 };
 
 /* Where the same memory is once more for 64-bit code. */
@@ -60,26 +55,18 @@ void strings_long(Op *op);
 void fault_entry(void);
 void fault_taken(const uint32_t *frame);
 
-static uint32_t directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static uint32_t tables[TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-uint64_t long_root[LONG_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static uint64_t long_pointers[LONG_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static uint64_t long_low[LONG_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static uint64_t long_rom[LONG_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static uint64_t long_arena[LONG_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+uint64_t long_root[LONG_ENTRIES] __attribute__((aligned(PAGING_PAGE)));
+static uint64_t long_pointers[LONG_ENTRIES]
+    __attribute__((aligned(PAGING_PAGE)));
+static uint64_t long_low[LONG_ENTRIES] __attribute__((aligned(PAGING_PAGE)));
+static uint64_t long_rom[LONG_ENTRIES] __attribute__((aligned(PAGING_PAGE)));
+static uint64_t long_arena[LONG_ENTRIES] __attribute__((aligned(PAGING_PAGE)));
 
 static uint8_t *const arena = (uint8_t *)ARENA_AT;
 static uint8_t *const model = (uint8_t *)MODEL_AT;
 static uint32_t checksum = 1;
-static uint32_t dice = 1;
 static uint32_t errors;
 static Op before;                       /* what a fault is judged by */
-
-static uint32_t throw(uint32_t sides)
-{
-    dice = dice * 1664525 + 1013904223;
-    return (dice >> 8) % sides;
-}
 
 static void mix(uint32_t value)
 {
@@ -98,30 +85,17 @@ static void error(const char *what, uint32_t is, uint32_t should)
 /* Backwards, so that what follows a page is not the next page's memory. */
 static uint32_t arena_page(uint32_t i)
 {
-    return (ARENA_AT + (ARENA_PAGES - 1 - i) * PAGE_SIZE) | PRESENT | WRITABLE;
+    return (ARENA_AT + (ARENA_PAGES - 1 - i) * PAGING_PAGE) | USUAL;
 }
 
-static void paging_on(void)
+static void map_arena(void)
 {
-    uint32_t control;
     unsigned i;
 
-    for (i = 0; i < TABLES * ENTRIES; i++) {
-        tables[i / ENTRIES][i % ENTRIES] = i * PAGE_SIZE | PRESENT | WRITABLE;
-    }
     for (i = 0; i < ARENA_PAGES; i++) {
-        tables[1][i] = arena_page(i);
+        *paging_entry(ARENA_AT + i * PAGING_PAGE) = arena_page(i);
     }
-    for (i = 0; i < TABLES; i++) {
-        directory[i] = (uintptr_t)tables[i] | PRESENT | WRITABLE;
-    }
-    /* This ROM. */
-    directory[ENTRIES - 1] = (ENTRIES - 1) * 4u * MIB | PRESENT | LARGE;
-    __asm__ volatile("movl %%cr4, %0" : "=r"(control));
-    __asm__ volatile("movl %0, %%cr4" : : "r"(control | CR4_LARGE_PAGES));
-    __asm__ volatile("movl %0, %%cr3" : : "r"(directory) : "memory");
-    __asm__ volatile("movl %%cr0, %0" : "=r"(control));
-    __asm__ volatile("movl %0, %%cr0" : : "r"(control | CR0_PAGING) : "memory");
+    paging_flush();
 }
 
 /* The first and the last of the low 4 GiB, and the first again at HIGH. */
@@ -131,30 +105,25 @@ static void prepare_long(void)
 
     for (i = 0; i < LONG_ENTRIES; i++) {
         long_low[i] = (uint64_t)i * LONG_LARGE_PAGE
-                      | PRESENT | WRITABLE | LARGE;
+                      | USUAL | PAGING_LARGE;
         long_rom[i] = long_low[i] | 3ull << 30;
     }
     for (i = 0; i < ARENA_PAGES; i++) {
         long_arena[i] = arena_page(i);
     }
     long_low[ARENA_AT / LONG_LARGE_PAGE] =
-        (uintptr_t)long_arena | PRESENT | WRITABLE;
-    long_root[0] = (uintptr_t)long_pointers | PRESENT | WRITABLE;
-    long_pointers[0] = (uintptr_t)long_low | PRESENT | WRITABLE;
-    long_pointers[3] = (uintptr_t)long_rom | PRESENT | WRITABLE;
-    long_pointers[HIGH >> 30] = (uintptr_t)long_low | PRESENT | WRITABLE;
+        (uintptr_t)long_arena | USUAL;
+    long_root[0] = (uintptr_t)long_pointers | USUAL;
+    long_pointers[0] = (uintptr_t)long_low | USUAL;
+    long_pointers[3] = (uintptr_t)long_rom | USUAL;
+    long_pointers[HIGH >> 30] = (uintptr_t)long_low | USUAL;
 }
 
-/* --- faults ---------------------------------------------------------------- */
-
-static uint32_t *entry_of(uint32_t address)
-{
-    return &tables[address >> 22][address >> 12 & (ENTRIES - 1)];
-}
+/* --- faults ------------------------------------------------------------- */
 
 static void hide(uint32_t address)
 {
-    *entry_of(address) &= ~PRESENT;
+    *paging_entry(address) &= ~PAGING_PRESENT;
     __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
@@ -162,8 +131,8 @@ static void show_all(void)
 {
     uint32_t at;
 
-    for (at = 0; at < ARENA_SIZE; at += PAGE_SIZE) {
-        *entry_of(ARENA_AT + at) |= PRESENT;
+    for (at = 0; at < ARENA_SIZE; at += PAGING_PAGE) {
+        *paging_entry(ARENA_AT + at) |= PAGING_PRESENT;
     }
 }
 
@@ -186,7 +155,7 @@ void fault_taken(const uint32_t *frame)
         error("si at a fault", frame[ESI], (uint32_t)before.si + done * step);
     }
     mix(done);
-    *entry_of(at) |= PRESENT;
+    *paging_entry(at) |= PAGING_PRESENT;
 }
 
 /* The frame below an error code. */
@@ -201,7 +170,7 @@ __asm__(".text\n"
         "    addl $4, %esp\n"
         "    iret\n");
 
-/* --- the instructions ------------------------------------------------------ */
+/* --- the instructions --------------------------------------------------- */
 
 #define RUN(insn)                                                           \
     __asm__ volatile("testl %4, %4; jz 1f; std; 1: rep " insn "; cld"       \
@@ -345,7 +314,7 @@ __asm__(".text\n"
         "    .long long_gdt\n"
         "    .text\n");
 
-/* --- what they should do --------------------------------------------------- */
+/* --- what they should do ------------------------------------------------ */
 
 /* One element after the other, in the model. */
 static void run_model(const Op *op)
@@ -399,26 +368,26 @@ static void compare(const Op *op)
     mix(pit_ticks);
 }
 
-/* --- which ----------------------------------------------------------------- */
+/* --- which -------------------------------------------------------------- */
 
 static uint32_t some_count(void)
 {
-    switch (throw(8)) {
+    switch (dice_throw(8)) {
     case 0:
-        return throw(4);
+        return dice_throw(4);
     case 1:
-        return throw(80);
+        return dice_throw(80);
     case 2:
-        return COUNT_MAX - throw(8000);
+        return COUNT_MAX - dice_throw(8000);
     default:
-        return throw(6000);
+        return dice_throw(6000);
     }
 }
 
 /* Where so many bytes, up or down, stay within the arena. */
 static uint32_t some_place(uint32_t size, bool down, uint32_t bytes)
 {
-    uint32_t at = MARGIN + throw(ARENA_SIZE - size - 2 * MARGIN);
+    uint32_t at = MARGIN + dice_throw(ARENA_SIZE - size - 2 * MARGIN);
 
     return ARENA_AT + (down ? at + size - bytes : at);
 }
@@ -428,10 +397,10 @@ static void some_op(Op *op, bool wide)
     uint32_t bytes, count, size, near;
 
     *op = (Op) {
-        .shift = throw(wide ? 4 : 3),
-        .stos = throw(4) == 0,
-        .down = throw(5) == 0,
-        .ax = (uint64_t)throw(1 << 24) << 40 | throw(1 << 24),
+        .shift = dice_throw(wide ? 4 : 3),
+        .stos = dice_throw(4) == 0,
+        .down = dice_throw(5) == 0,
+        .ax = (uint64_t)dice_throw(1 << 24) << 40 | dice_throw(1 << 24),
     };
     bytes = 1u << op->shift;
     count = some_count();
@@ -442,8 +411,8 @@ static void some_op(Op *op, bool wide)
     size = count << op->shift;
     op->di = some_place(size + bytes, op->down, bytes);
     op->si = some_place(size + bytes, op->down, bytes);
-    near = throw(4) ? throw(64) : throw(size + 1);
-    switch (throw(6)) {                 /* they overlap */
+    near = dice_throw(4) ? dice_throw(64) : dice_throw(size + 1);
+    switch (dice_throw(6)) {                 /* they overlap */
     case 0:
         if (op->di - ARENA_AT > near + size + MARGIN) {
             op->si = op->di - near;
@@ -457,7 +426,7 @@ static void some_op(Op *op, bool wide)
     default:
         break;
     }
-    if (throw(4) == 0) {                /* as compilers align it */
+    if (dice_throw(4) == 0) {                /* as compilers align it */
         op->si &= ~7ull;
         op->di &= ~7ull;
     }
@@ -466,7 +435,7 @@ static void some_op(Op *op, bool wide)
 /* Code in a page makes writes to it take another way. */
 static void execute_somewhere(void)
 {
-    uint32_t at = throw(ARENA_SIZE);
+    uint32_t at = dice_throw(ARENA_SIZE);
 
     arena[at] = model[at] = RET;
     __asm__ volatile("call *%0" : : "r"(&arena[at]) : "memory");
@@ -474,25 +443,25 @@ static void execute_somewhere(void)
 
 static void one(void)
 {
-    bool wide = throw(3) == 0;
+    bool wide = dice_throw(3) == 0;
     Op op;
 
     some_op(&op, wide);
     before = op;
-    if (throw(4) == 0) {
+    if (dice_throw(4) == 0) {
         execute_somewhere();
     }
     run_model(&op);
     if (wide) {
-        if (throw(2)) {
+        if (dice_throw(2)) {
             before.si = op.si += HIGH;
             before.di = op.di += HIGH;
         }
         strings_long(&op);
     } else {
-        if (throw(3) == 0) {
-            hide(ARENA_AT + throw(ARENA_SIZE));
-            hide(ARENA_AT + throw(ARENA_SIZE));
+        if (dice_throw(3) == 0) {
+            hide(ARENA_AT + dice_throw(ARENA_SIZE));
+            hide(ARENA_AT + dice_throw(ARENA_SIZE));
         }
         irq_on();
         run(&op);
@@ -509,8 +478,9 @@ void rom_main(void)
     irq_set_gate(PAGE_FAULT, fault_entry);
     prepare_long();
     paging_on();
+    map_arena();
     for (i = 0; i < ARENA_SIZE; i++) {
-        arena[i] = model[i] = throw(256);
+        arena[i] = model[i] = dice_throw(256);
     }
     pit_init();
     for (i = 1;; i++) {
