@@ -331,15 +331,17 @@ static bool can_complete(FtDisk *disk)
     return true;
 }
 
+/* What is begun by somebody whose request completes here is not done yet. */
 static void complete_drained(FtDisk *disk)
 {
+    uint64_t end = next_id;
     FtDiskRequest *req, *tmp;
 
     if (!can_complete(disk)) {
         return;
     }
     QTAILQ_FOREACH_SAFE(req, &disk->requests, next, tmp) {
-        if (!req->completed) {
+        if (!req->completed && req->id < end) {
             request_settle(req);
             if (disk->shared) {
                 ft_disk_shared_completes(req);
