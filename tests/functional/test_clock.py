@@ -58,7 +58,8 @@ class Reading:
 
 def read_clocks(machine, timeout=30):
     """The next line that the guest prints."""
-    lines = len(rom.lines(rom.text(machine)))
+    # Of a survivor's first line the other machine may have printed a part.
+    lines = len(rom.lines(rom.text(machine))) or 1
 
     def look():
         return rom.lines(rom.text(machine))[lines:]
