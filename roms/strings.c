@@ -36,7 +36,6 @@ enum {
 enum {
     LONG_LARGE_PAGE = 2 * MIB,
     LONG_ENTRIES = 512,
-    USUAL = PAGING_PRESENT | PAGING_WRITABLE,
 };
 
 /* Where the same memory is once more for 64-bit code. */
@@ -85,7 +84,7 @@ static void error(const char *what, uint32_t is, uint32_t should)
 /* Backwards, so that what follows a page is not the next page's memory. */
 static uint32_t arena_page(uint32_t i)
 {
-    return (ARENA_AT + (ARENA_PAGES - 1 - i) * PAGING_PAGE) | USUAL;
+    return (ARENA_AT + (ARENA_PAGES - 1 - i) * PAGING_PAGE) | PAGING_USUAL;
 }
 
 static void map_arena(void)
@@ -105,18 +104,17 @@ static void prepare_long(void)
 
     for (i = 0; i < LONG_ENTRIES; i++) {
         long_low[i] = (uint64_t)i * LONG_LARGE_PAGE
-                      | USUAL | PAGING_LARGE;
+                      | PAGING_USUAL | PAGING_LARGE;
         long_rom[i] = long_low[i] | 3ull << 30;
     }
     for (i = 0; i < ARENA_PAGES; i++) {
         long_arena[i] = arena_page(i);
     }
-    long_low[ARENA_AT / LONG_LARGE_PAGE] =
-        (uintptr_t)long_arena | USUAL;
-    long_root[0] = (uintptr_t)long_pointers | USUAL;
-    long_pointers[0] = (uintptr_t)long_low | USUAL;
-    long_pointers[3] = (uintptr_t)long_rom | USUAL;
-    long_pointers[HIGH >> 30] = (uintptr_t)long_low | USUAL;
+    long_low[ARENA_AT / LONG_LARGE_PAGE] = (uintptr_t)long_arena | PAGING_USUAL;
+    long_root[0] = (uintptr_t)long_pointers | PAGING_USUAL;
+    long_pointers[0] = (uintptr_t)long_low | PAGING_USUAL;
+    long_pointers[3] = (uintptr_t)long_rom | PAGING_USUAL;
+    long_pointers[HIGH >> 30] = (uintptr_t)long_low | PAGING_USUAL;
 }
 
 /* --- faults ------------------------------------------------------------- */
@@ -412,7 +410,7 @@ static void some_op(Op *op, bool wide)
     op->di = some_place(size + bytes, op->down, bytes);
     op->si = some_place(size + bytes, op->down, bytes);
     near = dice_throw(4) ? dice_throw(64) : dice_throw(size + 1);
-    switch (dice_throw(6)) {                 /* they overlap */
+    switch (dice_throw(6)) {            /* they overlap */
     case 0:
         if (op->di - ARENA_AT > near + size + MARGIN) {
             op->si = op->di - near;
@@ -426,7 +424,7 @@ static void some_op(Op *op, bool wide)
     default:
         break;
     }
-    if (dice_throw(4) == 0) {                /* as compilers align it */
+    if (dice_throw(4) == 0) {           /* as compilers align it */
         op->si &= ~7ull;
         op->di &= ~7ull;
     }

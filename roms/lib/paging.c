@@ -26,12 +26,10 @@ void paging_on(void)
     unsigned i;
 
     for (i = 0; i < PAGING_TABLES * PAGING_ENTRIES; i++) {
-        *paging_entry(i * PAGING_PAGE) =
-            i * PAGING_PAGE | PAGING_PRESENT | PAGING_WRITABLE;
+        *paging_entry(i * PAGING_PAGE) = i * PAGING_PAGE | PAGING_USUAL;
     }
     for (i = 0; i < PAGING_TABLES; i++) {
-        directory[i] = (uintptr_t)paging_tables[i]
-                       | PAGING_PRESENT | PAGING_WRITABLE;
+        directory[i] = (uintptr_t)paging_tables[i] | PAGING_USUAL;
     }
     /* This ROM. */
     directory[PAGING_ENTRIES - 1] =

@@ -17,6 +17,7 @@ enum {
     PAGING_WRITABLE = 1 << 1,
     PAGING_ACCESSED = 1 << 5,
     PAGING_LARGE = 1 << 7,
+    PAGING_USUAL = PAGING_PRESENT | PAGING_WRITABLE,
 };
 
 extern uint32_t paging_tables[PAGING_TABLES][PAGING_ENTRIES];

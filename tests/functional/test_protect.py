@@ -104,6 +104,15 @@ class Protect(unittest.TestCase):
                      machine.process)
         return busy
 
+    def assert_prints(self, guest, count, right, wrong):
+        """Both machines, while they print count lines at each step."""
+        with RomPair(guest) as pair:
+            begin_alone(pair)
+            backup = self.takes_over(pair, self.wait_lines(count))
+            for machine in (pair.primary, backup):
+                self.assertIn(right, rom.text(machine))
+                self.assertNotIn(wrong, rom.text(machine))
+
     def test_accessed_bits(self):
         """Both read the guest's page tables at the same instructions."""
         with RomPair('accessed') as pair:
@@ -112,21 +121,11 @@ class Protect(unittest.TestCase):
 
     def test_repeated_string_instructions(self):
         """The primary watches for writes meanwhile, the backup does not."""
-        with RomPair('strings') as pair:
-            begin_alone(pair)
-            backup = self.takes_over(pair, self.wait_lines(4))
-            for machine in (pair.primary, backup):
-                self.assertIn('errors=0', rom.text(machine))
-                self.assertNotIn('ERROR', rom.text(machine))
+        self.assert_prints('strings', 4, 'errors=0', 'ERROR')
 
     def test_clocks_in_flight(self):
         """Timers of all clocks; none of them steps back."""
-        with RomPair('time') as pair:
-            begin_alone(pair)
-            backup = self.takes_over(pair, self.wait_lines(10))
-            for machine in (pair.primary, backup):
-                self.assertIn('monotonic=ok', rom.text(machine))
-                self.assertNotIn('BACKWARDS', rom.text(machine))
+        self.assert_prints('time', 10, 'monotonic=ok', 'BACKWARDS')
 
     def test_disk_requests_in_flight(self):
         """Eight at any time; what was written is there, and nothing torn."""

@@ -20,10 +20,13 @@
 static target_ulong in_page(CPUX86State *env, target_ulong address,
                             unsigned shift)
 {
-    target_ulong left = -(address | TARGET_PAGE_MASK);
+    target_ulong above = -(address | TARGET_PAGE_MASK) >> shift;
+    target_ulong below = (address & ~TARGET_PAGE_MASK) >> shift;
 
-    return env->df > 0 ? left >> shift
-        : left >> shift ? ((address & ~TARGET_PAGE_MASK) >> shift) + 1 : 0;
+    if (!above) {
+        return 0;               /* it lies in two pages */
+    }
+    return env->df > 0 ? above : below + 1;
 }
 
 /* The first of the bytes, if nothing but memory is there; or NULL. */
