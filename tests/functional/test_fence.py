@@ -61,7 +61,10 @@ class Fence(unittest.TestCase):
             pair.relay.tcp.stall('to-client')
             end = time.monotonic() + 1
             while time.monotonic() < end:
-                if pair.primary.query()['disks']['held-writes']:
+                if not pair.primary.query()['disks']['held-writes']:
+                    continue
+                appended = pair.primary.query()['appended']
+                if pair.backup.query()['acknowledged'] >= appended:
                     pair.primary.process.signal(signal.SIGSTOP)
                     pair.relay.restore()
                     return
