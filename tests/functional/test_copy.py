@@ -139,6 +139,8 @@ class Copy(unittest.TestCase):
         with RomPair('disk', disk=True) as pair:
             begin_alone(pair)
             rom.writes_on(pair.primary)
+            pair.primary.qmp.command('migrate-set-parameters',
+                                     **{'max-bandwidth': 1 << 20})
             backup = protect_by_copy(pair)
             backup.process.signal(signal.SIGSTOP)
             self.addCleanup(backup.process.signal, signal.SIGCONT)
@@ -190,9 +192,9 @@ class Copy(unittest.TestCase):
                 'ft-protect', peer=f'127.0.0.1:{pair.incoming_port}',
                 state=f'unix:{state}', mirror=f'127.0.0.1:{mirror}')
             status = wait_for(
-                lambda: (pair.primary.query()['reason'] == 'peer-differs' and
-                         pair.primary.query()), SYNC_S, 'a refusal',
-                pair.primary.process)
+                lambda: next((status for status in [pair.primary.query()]
+                              if status['reason'] == 'peer-differs'), None),
+                SYNC_S, 'a refusal', pair.primary.process)
             self.assertIn('contents', status['text'])
             rom.writes_on(pair.primary)
 

@@ -15,13 +15,14 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
-from ftlib import paths, rom  # noqa: E402
+from ftlib import FtTimeout, paths, rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.shared import LunPair, SharedPair, reports  # noqa: E402
 from ftlib.target import MIB, Istgt, Tgt  # noqa: E402
 
 TAKEOVER_S = 40
 FAILED, LOST = 3, 4
+WRITES = 4                      # of the eight requests of the guest
 LUNS = {'lease': MIB, 'disk': rom.DISK_MB * MIB}
 
 
@@ -55,24 +56,43 @@ class Fence(unittest.TestCase):
         pair.rest()
         pair.go_on()
 
+    @staticmethod
+    def backup_has_its_writes(pair):
+        """True: the answer to writes that wait is in the stalled link.
+
+        What a machine says of its log is a moment old: the log that these
+        writes wait for is in what it says next.
+        """
+        def within(condition):
+            # Before its log stalls, or it takes its backup for dead.
+            return wait_for(condition, 0.4, 'it', interval=0.001)
+
+        def said(machine, what):
+            return machine.query()[what]
+        try:
+            within(lambda: pair.primary.query()['disks']['held-writes'] >=
+                   WRITES)
+            before = said(pair.primary, 'appended')
+            within(lambda: said(pair.primary, 'appended') > before)
+            after = said(pair.primary, 'appended')
+            within(lambda: said(pair.backup, 'acknowledged') >= after)
+        except FtTimeout:
+            return False
+        return True
+
     def stop_with_writes(self, pair):
         """The answer they wait for is in its socket already."""
         for _ in range(20):
             pair.relay.tcp.stall('to-client')
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                if not pair.primary.query()['disks']['held-writes']:
-                    continue
-                appended = pair.primary.query()['appended']
-                if pair.backup.query()['acknowledged'] >= appended:
-                    pair.primary.process.signal(signal.SIGSTOP)
-                    pair.relay.restore()
-                    return
+            if self.backup_has_its_writes(pair):
+                pair.primary.process.signal(signal.SIGSTOP)
+                pair.relay.restore()
+                return
             pair.relay.restore()
-        self.fail('no write had to wait')
+        self.fail('no writes had to wait')
 
     def wake_with_writes(self, fenced):
-        """Its backup's acknowledgement lets eight writes go when it wakes.
+        """Its backup's acknowledgement lets writes go when it wakes.
 
         Returns whether they changed the disk.
         """
@@ -111,7 +131,7 @@ class Fence(unittest.TestCase):
         pair.protect()
         pair.wait_reports(pair.primary, 3)
         target.faults.hold_writes(120)
-        wait_for(lambda: target.faults.held >= 2, 10, 'writes in the target',
+        wait_for(lambda: target.faults.held >= WRITES, 10, 'writes in the target',
                  pair.primary.process)
         pair.primary.process.signal(signal.SIGSTOP)
         target.faults.write_percent = 0     # those to come are not held

@@ -17,8 +17,7 @@ from ftlib.process import wait_for  # noqa: E402
 from ftlib.relay import frame_start  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
-TAKEOVER_S = 5
-SUSPICION_S = 6
+TAKEOVER_S = 30
 FAILED, LOST, NOT_ELIGIBLE = 3, 4, 5
 PAIRED = frame_start(3)
 
@@ -35,7 +34,7 @@ class Away:
         os.rename(self._away, self._path)
 
 
-def wait_reason(machine, state, reason, timeout=SUSPICION_S):
+def wait_reason(machine, state, reason, timeout=TAKEOVER_S):
     def look():
         status = machine.query()
         return status if (status['state'], status['reason']) == (
@@ -61,7 +60,7 @@ class Unreachable(unittest.TestCase):
             # It executes and releases nothing.
             quiet = rom.text(pair.primary)
             wait_for(lambda: pair.primary.query()['held-outputs'] >
-                     status['held-outputs'] + 100, 5, 'held outputs',
+                     status['held-outputs'] + 100, 30, 'held outputs',
                      pair.primary.process)
             self.assertEqual(rom.text(pair.primary), quiet)
             self.assertIn('claiming', pair.primary.qmp.hmp('info ft'))
@@ -83,7 +82,7 @@ class Unreachable(unittest.TestCase):
             status = wait_for(
                 lambda: next((status for status in [pair.backup.query()]
                               if status['lag-bytes'] == 0), None),
-                5, 'that the backup has executed all', pair.backup.process)
+                30, 'that the backup has executed all', pair.backup.process)
             icount = status['icount']
             for _ in range(10):
                 status = pair.backup.query()
@@ -107,7 +106,7 @@ class Unreachable(unittest.TestCase):
                 wait_reason(machine, 'claiming', 'lease-unreachable')
             away.back()
             wait_for(lambda: any(machine.process.poll() is not None
-                                 for machine in both), SUSPICION_S,
+                                 for machine in both), TAKEOVER_S,
                      'that one of the two gives up')
             loser, winner = both
             if loser.process.poll() is None:
@@ -176,7 +175,7 @@ class Unreachable(unittest.TestCase):
             for name in os.listdir(pair.lease):
                 os.unlink(os.path.join(pair.lease, name))
             pair.primary.process.kill()
-            self.assertEqual(pair.backup.process.wait(10), LOST)
+            self.assertEqual(pair.backup.process.wait(30), LOST)
             self.assertIn('record is gone', pair.backup.process.errors())
             self.assertEqual(rom.text(pair.backup), '')
 
@@ -196,7 +195,7 @@ class Start(unittest.TestCase):
     """Exit status 5, and a line that says what to do instead."""
 
     def assert_not_eligible(self, machine, *words):
-        self.assertEqual(machine.process.wait(10), NOT_ELIGIBLE,
+        self.assertEqual(machine.process.wait(30), NOT_ELIGIBLE,
                          machine.process.errors())
         for word in words:
             self.assertIn(word, machine.process.errors())
@@ -276,7 +275,7 @@ class Start(unittest.TestCase):
             pair.protect()
             pair.primary.qmp.command('quit')
             for machine in (pair.primary, pair.backup):
-                self.assertEqual(machine.process.wait(10), 0)
+                self.assertEqual(machine.process.wait(30), 0)
             machine = pair.start_other_primary('b')
             status = machine.wait_state('connecting')
             self.assertEqual(status['generation'], 2)
@@ -291,7 +290,7 @@ class Start(unittest.TestCase):
             thief.wait_state('connecting')
             # The pair runs on until one has to ask; then nobody may.
             pair.backup.process.kill()
-            self.assertEqual(pair.primary.process.wait(10), LOST)
+            self.assertEqual(pair.primary.process.wait(30), LOST)
             self.assertIn('"b" won generation 2',
                           pair.primary.process.errors())
 
@@ -305,7 +304,7 @@ class ThirdMachine(unittest.TestCase):
             status = wait_for(
                 lambda: next((status for status in [second.query()]
                               if 'another primary' in status['text']), None),
-                5, 'a refusal', second.process)
+                30, 'a refusal', second.process)
             self.assertEqual(status['state'], 'connecting')
             self.assertEqual(status['reason'], 'peer-busy')
             for machine in (pair.primary, pair.backup):
@@ -313,7 +312,8 @@ class ThirdMachine(unittest.TestCase):
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 100)
             pair.primary.process.kill()
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)
-            self.assertEqual(second.query()['state'], 'connecting')
+            self.assertIn(second.query()['state'],
+                          ('connecting', 'handshake'))  # it tries on
             self.assertEqual(rom.text(second), '')
             rom.wait_count(pair.backup, rom.last_count(pair.primary) + 50)
             rom.check_counter(pair.history())
@@ -335,7 +335,7 @@ class ThirdMachine(unittest.TestCase):
             pair.start_backup()
             pair.backup.wait_state('listening')
             second = pair.start_other_backup('c', pair.listen_port)
-            self.assertEqual(second.process.wait(10), 1)
+            self.assertEqual(second.process.wait(30), 1)
             self.assertIn('in use', second.process.errors())
 
     def test_two_primaries_start_on_one_empty_lease(self):
@@ -372,7 +372,7 @@ class LostWhilePairing(unittest.TestCase):
             self.paused_before_paired(pair)
             pair.primary.process.kill()
             pair.relay.cut()
-            status = pair.backup.wait_state('alone', timeout=SUSPICION_S)
+            status = pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             self.assertEqual(status['generation'], 2)
             rom.wait_count(pair.backup, 100)
             # It released nothing, so this is a start and no takeover.
@@ -400,7 +400,7 @@ class LostWhilePairing(unittest.TestCase):
         with RomPair('counter', relay=True) as pair:
             self.paused_before_paired(pair)
             pair.backup.process.kill()
-            status = pair.primary.wait_state('alone', timeout=SUSPICION_S)
+            status = pair.primary.wait_state('alone', timeout=TAKEOVER_S)
             self.assertEqual(status['generation'], 2)
             rom.wait_count(pair.primary, 100)
             rom.check_counter(rom.text(pair.primary))
@@ -413,11 +413,11 @@ class LostWhilePairing(unittest.TestCase):
             pair.start_backup()
             wait_reason(pair.primary, 'pairing', 'lease-unreachable')
             pair.backup.process.kill()
-            wait_for(lambda: pair.primary.query()['state'] == 'claiming', 5,
+            wait_for(lambda: pair.primary.query()['state'] == 'claiming', 30,
                      '"claiming" of the primary', pair.primary.process)
             away.back()
             # Whether it was named is found out, and undone, before the next.
-            pair.primary.wait_state('connecting', timeout=SUSPICION_S)
+            pair.primary.wait_state('connecting', timeout=TAKEOVER_S)
             self.assertEqual(rom.text(pair.primary), '')
             pair.start_backup()
             for machine in (pair.primary, pair.backup):

@@ -32,14 +32,9 @@ ESCAPE = 0xff1b
 ESCAPE_CODE = '81'              # of its release
 
 
-def reports(machine):
-    return [REPORT.fullmatch(line).groups()
-            for line in rom.lines(rom.text(machine))]
-
-
 def wait_report(machine, test, what):
     def look():
-        seen = reports(machine)
+        seen = rom.reports(machine, REPORT)
         return seen and test(seen[-1])
     wait_for(look, WAIT_S, what, machine.process, interval=0.05)
 
@@ -54,7 +49,7 @@ class Screen(unittest.TestCase):
 
     def assert_keys(self, machine, viewer, number):
         """Keys from VNC reach the guest, each once."""
-        before = int(reports(machine)[-1][2])
+        before = int(rom.reports(machine, REPORT)[-1][2])
         viewer.type('guest' * number)
         viewer.key(ESCAPE)
         wait_report(machine, lambda report: report[3] == ESCAPE_CODE and
@@ -92,14 +87,13 @@ class Screen(unittest.TestCase):
                 self.assert_same_picture(pair)
             self.assertEqual(pair.primary.query()['state'], 'protected')
             self.assertGreater(self.drawn, 0)
-            keys = int(reports(pair.primary)[-1][2])
-            shown = len(reports(pair.primary))
-            wait_for(lambda: len(reports(pair.primary)) > shown, WAIT_S,
-                     'that it goes on', pair.primary.process)
+            keys = int(rom.reports(pair.primary, REPORT)[-1][2])
+            rom.writes_on(pair.primary)
             pair.primary.process.kill()
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             wait_report(pair.backup, lambda report: True, 'a report')
-            self.assertEqual(int(reports(pair.backup)[-1][2]), keys)
+            self.assertEqual(
+                int(rom.reports(pair.backup, REPORT)[-1][2]), keys)
             viewer = Rfb(pair.backup)
             self.addCleanup(viewer.close)
             self.assertGreater(len(set(viewer.picture())), 50)
@@ -117,12 +111,12 @@ class Screen(unittest.TestCase):
             viewer.type('guest')
             self.assertGreater(len(set(viewer.picture())), 50)
             self.wait_mode(pair.primary, MODES[1])
-            self.assertEqual(reports(pair.primary)[-1][2], '0')
+            self.assertEqual(rom.reports(pair.primary, REPORT)[-1][2], '0')
             assert_equal_digest(pair.primary, pair.backup, WAIT_S)
             pair.primary.process.kill()
             pair.backup.wait_state('alone', timeout=TAKEOVER_S)
             wait_report(pair.backup, lambda report: True, 'a report')
-            self.assertEqual(reports(pair.backup)[-1][2], '0')
+            self.assertEqual(rom.reports(pair.backup, REPORT)[-1][2], '0')
 
 
 if __name__ == '__main__':

@@ -172,6 +172,15 @@ class SharedDisk(unittest.TestCase):
             pair.backup.end()
             pair.assert_whole()
 
+    @staticmethod
+    def wait_difference(pair):
+        """What the primary says of it, which tries again and again."""
+        def look():
+            status = pair.primary.query()
+            return status['reason'] == 'peer-differs' and status['text']
+        return wait_for(look, 30, 'that they see the difference',
+                        pair.primary.process)
+
     def test_sides_that_disagree(self):
         with SharedPair() as pair:
             pair.start_backup()
@@ -179,10 +188,7 @@ class SharedDisk(unittest.TestCase):
             pair.options[:] = [word.replace('shared.raw', 'shared.raw2')
                                for word in pair.options]
             pair.start_primary()
-            wait_for(lambda: pair.primary.query()['reason'] ==
-                     'peer-differs', 30, 'that they see the difference',
-                     pair.primary.process)
-            self.assertRegex(pair.primary.query()['text'],
+            self.assertRegex(self.wait_difference(pair),
                              r'disk\.\S+\.place: primary \S+raw2, backup '
                              r'\S+raw')
 
@@ -198,10 +204,7 @@ class SharedDisk(unittest.TestCase):
                     self.assertEqual(pair.backup.process.wait(30), 1)
                     said = pair.backup.process.errors()
                 else:
-                    wait_for(lambda: pair.primary.query()['reason'] ==
-                             'peer-differs', 30, 'that they see it',
-                             pair.primary.process)
-                    said = pair.primary.query()['text']
+                    said = self.wait_difference(pair)
                 self.assertIn('add disks=shared to -ft on both', said)
 
 

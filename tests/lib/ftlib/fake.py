@@ -14,7 +14,7 @@ import socket
 import threading
 
 from . import FtError, wire
-from .process import wait_for
+from .process import take_precedence, wait_for
 
 SESSION = 77
 APART = 'apart.'             # lines that both sides must have otherwise
@@ -47,7 +47,10 @@ class _Fake:
         self._threads = []
 
     def _start(self, run):
-        thread = threading.Thread(target=run, daemon=True)
+        def run_in_time():
+            take_precedence()       # or it is silent for too long
+            run()
+        thread = threading.Thread(target=run_in_time, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -230,6 +230,16 @@ def lines(history):
     return history.split('\r\n')[:-1]
 
 
+def reports(machine, pattern):
+    """The groups of each whole line that the guest printed of this kind.
+
+    A survivor's first line may be the rest of one that the other began: it
+    is of no kind.
+    """
+    return [match.groups() for line in lines(text(machine))
+            if (match := re.fullmatch(pattern, line))]
+
+
 def writes_on(machine, count=2):
     """The guest, which writes all the time, says that it did some more."""
     start = len(lines(text(machine)))

@@ -17,14 +17,14 @@ from .process import wait_for
 sys.path.insert(0, os.path.join(paths.ROOT, 'tests', 'roms'))
 from disk_image import DiskImage  # noqa: E402
 
+OVER_ALL = 2000                 # requests after which few sectors are as before
 REPORT = re.compile(r'disk wrote=(\d+) verified=(\d+) errors=(\d+)')
 
 
 def reports(machine):
     """(wrote, verified, errors) of each whole report on the serial line."""
-    return [tuple(int(n) for n in match.groups())
-            for line in rom.lines(rom.text(machine))
-            if (match := REPORT.fullmatch(line))]
+    return [tuple(int(n) for n in groups)
+            for groups in rom.reports(machine, REPORT)]
 
 
 def make_image(path, kind='raw', *options):
@@ -144,8 +144,9 @@ class LunPair(SharedPair):
         self.backup.wait_state('alone', timeout=timeout)
 
     def rest(self):
-        """The backup has written a lot, and now writes nothing."""
-        self.wait_reports(self.backup, len(reports(self.backup)) + 3)
+        """The backup has written over all, and now writes nothing."""
+        self.wait_reports(self.backup, 1,
+                          reports(self.primary)[-1][1] + OVER_ALL)
         self.backup.qmp.command('stop')
         wait_for(lambda: not self.backup.query()['disks']['unfinished'], 20,
                  'the last of its requests', self.backup.process)
