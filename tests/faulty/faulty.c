@@ -1,5 +1,5 @@
 /*
- * A disk that is slow or broken on purpose, put under tgtd by LD_PRELOAD.
+ * A disk that is slow or broken on purpose, put under a program by LD_PRELOAD.
  *
  * The file that FT_FAULTY names is shared with the test, which changes it
  * while the program runs.  A write is held back before it is done: what came
@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* As in ftlib/target.py. */
+/* As in ftlib/faulty.py. */
 typedef struct Control {
     int32_t write_ms;           /* hold a write back for so long at most */
     int32_t write_percent;      /* so many of 100 writes */
@@ -25,6 +25,7 @@ typedef struct Control {
     int32_t read_errno;
     int32_t held;               /* writes held back now; this side's */
     int32_t until_cleared;      /* and until write_ms is 0, not shorter */
+    int32_t sync_ms;            /* what fdatasync() takes */
 } Control;
 
 enum { STEP_US = 1000 };
@@ -99,4 +100,17 @@ ssize_t pread64(int fd, void *data, size_t size, off64_t offset)
         return -1;
     }
     return real(fd, data, size, offset);
+}
+
+int fdatasync(int fd)
+{
+    static int (*real)(int);
+
+    if (!real) {
+        real = dlsym(RTLD_NEXT, "fdatasync");
+    }
+    if (control && control->sync_ms) {
+        usleep(control->sync_ms * 1000);
+    }
+    return real(fd);
 }

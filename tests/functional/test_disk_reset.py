@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, 'lib'))
 
 from ftlib import guest, rom  # noqa: E402
+from ftlib.faulty import faulty_disks  # noqa: E402
 from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
@@ -26,6 +27,8 @@ from ftlib.work import BOOT_S, WorkPair  # noqa: E402
 
 WAIT_S = 120
 TAKEOVER_S = 30
+SYNC_MS = 5                     # a flush takes
+RESETS = 20                     # one in three finds a flush that waits
 SLOW, FAST = 30, 10000          # requests a second
 
 
@@ -89,6 +92,23 @@ class ResetWithRequests(unittest.TestCase):
                        *disk('d1', 'second.raw'),
                        '-device', 'scsi-hd,drive=d1',
                        *disk('d2', 'cd.iso'), '-device', 'scsi-cd,drive=d2'])
+
+    def test_flushes(self):
+        """One that waited for another begins when that completes."""
+        with RomPair('disk', disk=True) as pair:
+            faults, environment = faulty_disks(pair.directory)
+            faults.sync_ms = SYNC_MS
+            prefix = ['env', *(f'{name}={value}' for name, value
+                               in environment.items())]
+            pair.prepare_disks()
+            pair.start_backup(prefix=prefix)
+            pair.start_primary(prefix=prefix)
+            for machine in (pair.primary, pair.backup):
+                machine.wait_state('protected')
+            for _ in range(RESETS):
+                rom.writes_on(pair.primary)
+                self.reset(pair)
+            self.assertNotIn('ERROR', rom.text(pair.primary))
 
     def test_virtio(self):
         """roms/disk.c has eight requests in flight."""

@@ -20,8 +20,6 @@ the with block.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import ctypes
-import mmap
 import os
 import pwd
 import shutil
@@ -32,6 +30,7 @@ import sys
 import tempfile
 
 from . import FtError, paths
+from .faulty import faulty_disks
 from .process import Process, wait_for
 
 MIB = 1 << 20
@@ -196,28 +195,6 @@ class Target:
         return True
 
 
-class Faults(ctypes.Structure):
-    """What a Tgt(faulty=True) does to its LUNs' files (tests/faulty)."""
-
-    _fields_ = [(name, ctypes.c_int32) for name in (
-        'write_ms', 'write_percent', 'write_errno', 'read_errno', 'held',
-        'until_cleared')]
-
-    def hold_writes(self, limit_s):
-        """None is done till release_writes(); held: how many wait now."""
-        self.until_cleared = 1
-        self.write_percent = 100
-        self.write_ms = limit_s * 1000
-
-    def delay_writes(self, percent, longest_ms):
-        self.until_cleared = 0
-        self.write_percent = percent
-        self.write_ms = longest_ms
-
-    def release_writes(self):
-        self.write_ms = 0
-
-
 class Tgt(Target):
     """tgtd.  io_threads: per LUN; with 1 writes land in their order.
 
@@ -230,19 +207,14 @@ class Tgt(Target):
     def __init__(self, luns, io_threads=1, faulty=False, **rest):
         super().__init__(luns, **rest)
         self._io_threads = io_threads
-        self.faults = self._make_faulty() if faulty else None
+        self.faults = None
+        if faulty:
+            self.faults, more = faulty_disks(self._directory)
+            self._environment.update(more)
+            for path in more.values():
+                self._give(path)
         self._control = os.path.join(self._directory, 'control')
         self._environment['TGT_IPC_SOCKET'] = self._control
-
-    def _make_faulty(self):
-        path = os.path.join(self._directory, 'faults')
-        with open(path, 'w+b') as file:
-            file.truncate(ctypes.sizeof(Faults))
-            shared = mmap.mmap(file.fileno(), ctypes.sizeof(Faults))
-        self._give(path)
-        library = shutil.copy(paths.ft_faulty(), self._directory)
-        self._environment.update(LD_PRELOAD=library, FT_FAULTY=path)
-        return Faults.from_buffer(shared)
 
     def _argv(self):
         for name in os.listdir(self._directory):
