@@ -99,12 +99,10 @@ static gboolean udp_readable(GIOChannel *source, GIOCondition condition,
         if (n < 0) {
             return G_SOURCE_CONTINUE;   /* none left, or ICMP says refused */
         }
-        if (ft_wire_heartbeat_in(&heartbeat, buf, n, &why)) {
-            if (ch.listens) {
-                ch.udp_peer = from;
-                ch.udp_peer_len = len;
-            }
-            ch.ops->heartbeat(&heartbeat);
+        if (ft_wire_heartbeat_in(&heartbeat, buf, n, &why) &&
+            ch.ops->heartbeat(&heartbeat) && ch.listens) {
+            ch.udp_peer = from;
+            ch.udp_peer_len = len;
         }
     }
 }

@@ -23,7 +23,8 @@ typedef struct FtChannelOps {
     void (*frame)(const FtFrame *frame, const uint8_t *payload);
     void (*bad_frame)(const char *why);
     void (*idle)(void);             /* no further frame is waiting */
-    void (*heartbeat)(const FtHeartbeat *heartbeat);
+    /* Whether it is the peer's: then the next ones go to its sender. */
+    bool (*heartbeat)(const FtHeartbeat *heartbeat);
 } FtChannelOps;
 
 /*

@@ -320,10 +320,15 @@ static void heartbeat_timer(FtCore *core)
     }
 }
 
+gboolean ft_core_peer_sent(const FtCore *core, const FtHeartbeat *heartbeat)
+{
+    return core->session && heartbeat->session == core->session &&
+        heartbeat->role != core->role;
+}
+
 static void heartbeat_event(FtCore *core, const FtHeartbeat *heartbeat)
 {
-    if (core->session && heartbeat->session == core->session &&
-        heartbeat->role != core->role) {
+    if (ft_core_peer_sent(core, heartbeat)) {
         ft_silence_heard_heartbeat(&core->silence, heartbeat);
     }
 }

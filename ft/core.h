@@ -242,6 +242,8 @@ void ft_core_set_late(FtCore *core);
  */
 const FtAction *ft_core_event(FtCore *core, const FtEvent *event, guint *count);
 void ft_core_status(const FtCore *core, FtCoreStatus *status);
+/* Is a heartbeat this session's peer's?  Anybody can send one. */
+gboolean ft_core_peer_sent(const FtCore *core, const FtHeartbeat *heartbeat);
 /*
  * May this command (FT_EVENT_CMD_*) be given now?  False: *why (a static
  * string) says why not and what to do.  Given all the same, it is ignored.

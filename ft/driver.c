@@ -442,12 +442,16 @@ static void on_frame(const FtFrame *frame, const uint8_t *payload)
     ft_driver_feed(&event);
 }
 
-static void on_heartbeat(const FtHeartbeat *heartbeat)
+static bool on_heartbeat(const FtHeartbeat *heartbeat)
 {
     FtEvent event = { .type = FT_EVENT_HEARTBEAT, .heartbeat = heartbeat };
 
+    if (!ft_core_peer_sent(d.core, heartbeat)) {
+        return false;
+    }
     ft_timeline_heard();
     ft_driver_feed(&event);
+    return true;
 }
 
 static const FtChannelOps channel_ops = {

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
-from ftlib.process import wait_for  # noqa: E402
+from ftlib.process import take_precedence, wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 WATCH_S = 4
@@ -38,6 +38,7 @@ class Throttle:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
+        take_precedence()           # nobody is to be taken for dead
         while not self._end.is_set():
             self._process.signal(signal.SIGSTOP)
             self._end.wait(0.06)

@@ -122,6 +122,14 @@ class LogFile(unittest.TestCase):
             self.assertRegex(machine.process.errors(), 'machine.ram.maximum: the log '
                              'has 16M, this machine has 32M')
 
+    @staticmethod
+    def wait_stop(machine):
+        # By its status: it may stop before QMP reports events.
+        def look():
+            status = machine.query()
+            return 'stopped at' in status['text'] and status
+        return wait_for(look, 30, 'a stop', machine.process)
+
     def test_stop_at_an_instruction(self):
         with RomPair('counter') as pair:
             digest = self.record(pair, 40, 1)
@@ -129,8 +137,7 @@ class LogFile(unittest.TestCase):
             stop = digest['icount'] - 12345
             machine = pair.start_machine(
                 'stop', f'replay,log=../a/a.log,stop-instruction={stop}')
-            machine.qmp.wait_event('STOP', timeout=30)
-            status = machine.query()
+            status = self.wait_stop(machine)
             self.assertEqual(status['icount'], stop)
             self.assertEqual((status['role'], status['state']),
                              ('replay', 'replaying'))
@@ -154,8 +161,7 @@ class LogFile(unittest.TestCase):
             stop = digest['position'] // 2
             machine = pair.start_machine(
                 'stop', f'replay,log=../a/a.log,stop-position={stop}')
-            machine.qmp.wait_event('STOP', timeout=30)
-            status = machine.query()
+            status = self.wait_stop(machine)
             self.assertLessEqual(status['executed'], stop)
             self.assertGreater(status['executed'], stop - 1000)
             self.assertIn('stopped at log position', status['text'])
@@ -177,7 +183,8 @@ class LogFile(unittest.TestCase):
                 ended = wait_for(lambda: self.ended_early(pair.backup), 60,
                                  'the disk to be full', pair.backup.process)
                 self.assertRegex(ended['text'], 'No space left')
-                self.assertIn('No space left', pair.backup.process.errors())
+                wait_for(lambda: 'No space left' in
+                         pair.backup.process.errors(), 10, 'a warning')
                 self.assertIn('log file: ', pair.backup.qmp.hmp('info ft'))
                 pair.primary.qmp.command('x-ft-digest', timeout=20)
                 event = pair.backup.qmp.wait_event('FT_DIGEST', timeout=20)
@@ -232,6 +239,7 @@ class LogFile(unittest.TestCase):
             path = os.path.join(pair.directory, 'b', 'b.log')
             pair.start_primary(',new=on,log=a.log')
             pair.backup.wait_state('protected')
+            wait_for(lambda: os.path.getsize(path), 20, 'some log')
             self.kill(pair)
             size = os.path.getsize(path)
             self.assertGreater(size, 0)

@@ -101,9 +101,8 @@ class Faults(unittest.TestCase):
         self.protect(pair, state, port)
         pair.primary.wait_state('connecting', timeout=60)
         rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
-        relay = Relay(listen, port)
+        relay = Relay(listen, port, {'to-client': frame_start(ACK)})
         self.addCleanup(relay.close)
-        relay.tcp.stall_before(frame_start(ACK), 'to-client')
         pair.primary.wait_state('syncing', timeout=60)
         return backup, relay
 

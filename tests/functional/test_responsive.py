@@ -12,6 +12,7 @@ import os
 import signal
 import statistics
 import sys
+import threading
 import time
 import unittest
 
@@ -20,33 +21,70 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
-from ftlib.process import wait_for  # noqa: E402
+from ftlib.process import take_precedence, wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 MEDIAN_S = 0.02
 WORST_S = 1.0
 INTERVAL_S = 0.02
+TICK_S = 0.005
 WATCH_S = 3
+
+
+class Host:
+    """Whose cores may be elsewhere for a while: knows when nothing ran."""
+
+    def __init__(self):
+        self._lost_s = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        take_precedence()
+        last = time.monotonic()
+        while not self._end.wait(TICK_S):
+            now = time.monotonic()
+            self._lost_s += max(0, now - last - 2 * TICK_S)
+            last = now
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def clock(self):
+        """Seconds in which the host ran."""
+        return time.monotonic() - self._lost_s
 
 
 class Responsive(unittest.TestCase):
     def measure(self, what, machine, seconds=WATCH_S, until=None):
         """Asks all the time; until(status) may end it earlier."""
-        times = []
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            begun = time.monotonic()
-            status = machine.query(timeout=10)
-            times.append(time.monotonic() - begun)
-            if until and until(status):
-                break
-            time.sleep(INTERVAL_S)
+        with Host() as host:
+            times, status = self.ask(machine, seconds, until, host)
         median, worst = statistics.median(times), max(times)
         print(f'# {what}: {len(times)} answers, median '
               f'{median * 1000:.1f} ms, worst {worst * 1000:.1f} ms')
         self.assertLess(median, MEDIAN_S, what)
         self.assertLess(worst, WORST_S, what)
         return status
+
+    @staticmethod
+    def ask(machine, seconds, until, host):
+        """How long each answer took, and the last one."""
+        times = []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            begun = host.clock()
+            status = machine.query(timeout=10)
+            times.append(host.clock() - begun)
+            if until and until(status):
+                break
+            time.sleep(INTERVAL_S)
+        return times, status
 
     def test_waiting_for_a_primary(self):
         with RomPair('counter') as pair:
@@ -78,7 +116,7 @@ class Responsive(unittest.TestCase):
             pair.protect()
             rom.wait_count(pair.primary, 50)
             pair.relay.tcp.stall('to-target')
-            status = self.measure('stalled log', pair.backup, 2)
+            status = self.measure('stalled log', pair.backup, 1)
             self.assertEqual(status['state'], 'protected')
             pair.relay.tcp.restore()
             rom.wait_count(pair.primary, rom.last_count(pair.primary) + 50)
@@ -102,7 +140,7 @@ class Responsive(unittest.TestCase):
             os.rename(pair.lease, pair.lease + '.away')
             pair.primary.process.signal(signal.SIGSTOP)
             wait_for(lambda: pair.backup.query()['reason'] ==
-                     'lease-unreachable', 5, 'lease-unreachable',
+                     'lease-unreachable', 30, 'lease-unreachable',
                      pair.backup.process)
             status = self.measure('claiming', pair.backup, 5)
             self.assertEqual(status['state'], 'claiming')

@@ -39,6 +39,12 @@ def wait_report(machine, test, what):
     wait_for(look, WAIT_S, what, machine.process, interval=0.05)
 
 
+def wait_picture(viewer):
+    """Of a mode that was just set the screen is blank for a moment."""
+    wait_for(lambda: len(set(viewer.picture())) > 50, WAIT_S,
+             'a picture that is not blank')
+
+
 class Screen(unittest.TestCase):
     def setUp(self):
         self.drawn = 0              # pictures that were not blank
@@ -81,7 +87,7 @@ class Screen(unittest.TestCase):
             self.addCleanup(viewer.close)
             for number, mode in enumerate(MODES, 1):
                 self.wait_mode(pair.primary, mode)
-                self.assertGreater(len(set(viewer.picture())), 50)
+                wait_picture(viewer)
                 assert_equal_digest(pair.primary, pair.backup, WAIT_S)
                 self.assert_keys(pair.primary, viewer, number)
                 self.assert_same_picture(pair)
@@ -96,7 +102,7 @@ class Screen(unittest.TestCase):
                 int(rom.reports(pair.backup, REPORT)[-1][2]), keys)
             viewer = Rfb(pair.backup)
             self.addCleanup(viewer.close)
-            self.assertGreater(len(set(viewer.picture())), 50)
+            wait_picture(viewer)
             self.assert_keys(pair.backup, viewer, 2)
             for mode in MODES:
                 self.wait_mode(pair.backup, mode)
@@ -109,7 +115,7 @@ class Screen(unittest.TestCase):
             viewer = Rfb(pair.backup)
             self.addCleanup(viewer.close)
             viewer.type('guest')
-            self.assertGreater(len(set(viewer.picture())), 50)
+            wait_picture(viewer)
             self.wait_mode(pair.primary, MODES[1])
             self.assertEqual(rom.reports(pair.primary, REPORT)[-1][2], '0')
             assert_equal_digest(pair.primary, pair.backup, WAIT_S)

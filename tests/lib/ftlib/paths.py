@@ -85,10 +85,17 @@ def _is_free(port, kind):
     return True
 
 
+_given_ports = set()
+
+
 def free_port():
-    """A port of 127.0.0.1 that nobody has, neither for TCP nor for UDP."""
+    """A port of 127.0.0.1 that nobody has, neither for TCP nor for UDP.
+
+    Nor was it given before: who got it may not have bound it yet.
+    """
     for port in random.SystemRandom().sample(PORTS, 200):
-        if (_is_free(port, socket.SOCK_STREAM)
+        if (port not in _given_ports and _is_free(port, socket.SOCK_STREAM)
                 and _is_free(port, socket.SOCK_DGRAM)):
+            _given_ports.add(port)
             return port
     raise FtError(f'no free port from {PORTS.start} to {PORTS.stop - 1}')

@@ -135,14 +135,17 @@ class _Pipe:
 
 
 class TcpRelay(_Half):
-    """Accepts on port and connects to target_port for each."""
+    """Accepts on port and connects to target_port for each.
 
-    def __init__(self, port, target_port):
+    marks: as stall_before(), before the first byte: direction -> mark.
+    """
+
+    def __init__(self, port, target_port, marks):
         super().__init__()
         self.port, self._target_port = port, target_port
         self._links = []            # [to-target pipe, to-client pipe]
         self.bytes = {'to-target': 0, 'to-client': 0}
-        self._marks = {}            # direction: bytes before which to stall
+        self._marks = dict(marks)   # direction: bytes before which to stall
         self._flips = {}            # direction: bytes to let pass before it
         self._rate = None           # bytes a second to the target
         self._budget = 0            # what may pass until the next tick
@@ -420,9 +423,9 @@ class UdpRelay(_Half):
 class Relay:
     """Both halves, on the same port number."""
 
-    def __init__(self, target_port, port=None):
+    def __init__(self, target_port, port=None, marks=()):
         self.port = port or paths.free_port()
-        self.tcp = TcpRelay(self.port, target_port)
+        self.tcp = TcpRelay(self.port, target_port, marks)
         self.udp = UdpRelay(self.port, target_port)
 
     def stall(self, direction='both'):

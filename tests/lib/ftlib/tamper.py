@@ -125,10 +125,11 @@ def move(kind, by=1):
             return None
         after = next((n for n in range(at + 1, len(log))
                       if log[n][0] == entries.INSTRUCTION), None)
+        if after is None or entries.count(log[after]) <= by:
+            return None
         log = list(log)
         log[at - 1] = entries.instructions(entries.count(log[at - 1]) + by)
-        if after is not None and entries.count(log[after]) > by:
-            log[after] = entries.instructions(entries.count(log[after]) - by)
+        log[after] = entries.instructions(entries.count(log[after]) - by)
         return log
     return change
 
