@@ -43,6 +43,7 @@ static struct {
     int stop_state;             /* backup: it would stop in this state, and
                                    waits for where; RUN_STATE__MAX: no */
     int wanted;                 /* the shutdown cause that waits */
+    bool ending;                /* the peer is being told */
     bool exit_allowed;
     bool halted;
     QEMUTimer *grace;
@@ -390,14 +391,17 @@ static bool is_host_cause(int cause)
 
 /*
  * The end of the VM is an output.  A primary tells its backup and waits
- * until it has the whole log; a backup that replays the guest's own
- * power-off waits for the same END, or goes live first and then ends.
+ * until it has the whole log; a backup that replays the end, the guest's
+ * own or its primary's, waits for that END, or goes live first and then ends.
  */
 int ft_control_shutdown(int cause)
 {
+    bool told_here;
+
     if (!control.active || control.halted) {
         return cause;
     }
+    told_here = cause && !ft_stream_take_shutdown() && is_host_cause(cause);
     if (cause && shutdown_action == SHUTDOWN_ACTION_PAUSE &&
         !is_host_cause(cause)) {
         /* -no-shutdown: a pause, not an end */
@@ -407,16 +411,16 @@ int ft_control_shutdown(int cause)
         control.stop_state = RUN_STATE_SHUTDOWN;
         return SHUTDOWN_CAUSE_NONE;
     }
-    if (cause && !control.wanted) {
-        control.wanted = cause;
+    control.wanted = control.wanted ?: cause;
+    if (control.wanted && !control.ending &&
+        (!control.backup || told_here)) {
+        control.ending = true;
         if (!control.backup) {
             /* What it would execute from here on is in nobody's log. */
             vm_shutdown();
         }
-        if (!control.backup || is_host_cause(cause)) {
-            ft_driver_end();
-        }
-        if (is_host_cause(cause)) {
+        ft_driver_end();
+        if (told_here) {
             timer_mod(control.grace, FT_END_GRACE_MS +
                       qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
         }

@@ -32,12 +32,14 @@ typedef struct FtStream {
     bool in_control;            /* backup: one is being carried out */
     bool bh_waits;              /* backup: the bottom half came too early */
     bool time_pending;          /* backup: a TIME entry is, for the vCPU */
+    bool finished;              /* no log says what happens now */
     uint64_t log_hash;          /* backup: up to the last START or DIGEST */
     uint64_t tail_position;     /* backup: an entry begins there; what is
                                    before it can go when more is kept */
 
     /* Atomic. */
     bool draining;
+    bool shutdown;              /* backup: the log asked for the VM's end */
     bool main_polls;            /* backup: the main loop may sleep */
     bool vcpu_waits;            /* backup: for the main loop's turn to end */
     bool vcpu_sleeps;           /* its thread looks at nothing */

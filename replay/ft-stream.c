@@ -126,7 +126,24 @@ bool ft_stream_started(void)
 
 bool ft_stream_follows(void)
 {
-    return ft_stream_plays() && ft_stream.started;
+    return ft_stream_plays() && ft_stream.started && !ft_stream.finished;
+}
+
+/* --- the end ------------------------------------------------------------- */
+
+void ft_stream_hook_shutdown(void)
+{
+    qatomic_set(&ft_stream.shutdown, true);
+}
+
+bool ft_stream_take_shutdown(void)
+{
+    return qatomic_xchg(&ft_stream.shutdown, false);
+}
+
+void ft_stream_hook_finish(void)
+{
+    ft_stream.finished = true;
 }
 
 /* --- primary ------------------------------------------------------------- */

@@ -157,6 +157,9 @@ uint64_t ft_stream_log_position(void);
 /* Backup, main thread: the power button is the next entry; it was taken. */
 bool ft_stream_take_powerdown(void);
 
+/* Backup, main thread: is the end that is asked for the log's?  Once. */
+bool ft_stream_take_shutdown(void);
+
 /* Any thread. */
 bool ft_stream_started(void);
 bool ft_stream_follows(void);           /* backup: it has begun to replay */
@@ -209,6 +212,8 @@ bool ft_entry_begins(const uint8_t *data, bool first, const char **why);
  * does nothing, when -ft is not used.
  */
 void ft_stream_hook_enable(void);
+void ft_stream_hook_shutdown(void);
+void ft_stream_hook_finish(void);       /* the machine has stopped for good */
 bool ft_stream_hook_fetch(void);        /* true: nothing to fetch now */
 void ft_stream_hook_before_lock(void);
 void ft_stream_hook_after_lock(void);

@@ -17,7 +17,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from ftlib import rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
+from ftlib.relay import frame_start  # noqa: E402
 from ftlib.rom import RomPair, SerialLine  # noqa: E402
+from ftlib.wire import END  # noqa: E402
 
 TAKEOVER_S = 30
 LOST = 4
@@ -273,7 +275,7 @@ class End(unittest.TestCase):
             pair.protect()
             rom.wait_count(pair.primary, 50)
             pair.primary.qmp.command('quit')
-            self.assert_both_end(pair)
+            self.assert_both_end_equal(pair)
             rom.check_counter(rom.text(pair.primary))
 
     def test_sigterm_to_the_primary_ends_both(self):
@@ -281,7 +283,28 @@ class End(unittest.TestCase):
             pair.protect()
             rom.wait_count(pair.primary, 20)
             pair.primary.process.signal(signal.SIGTERM)
-            self.assert_both_end(pair)
+            self.assert_both_end_equal(pair)
+
+    def assert_both_end_equal(self, pair):
+        """The backup ends where the log does, not where it says "quit"."""
+        self.assert_both_end(pair)
+        for machine in (pair.primary, pair.backup):
+            self.assertIn('ft: ended: the VM ended', machine.process.errors())
+
+    def test_primary_dies_after_it_was_told_to_end(self):
+        """Its backup wins the lease, and ends as it was to."""
+        with RomPair('counter', relay=True) as pair:
+            pair.protect()
+            rom.wait_count(pair.primary, 50)
+            pair.relay.tcp.stall_before(frame_start(END), 'to-target')
+            pair.primary.qmp.send('quit')
+            wait_for(lambda: pair.relay.tcp.stalled, 30, 'the log\'s end')
+            pair.primary.process.kill()
+            pair.relay.cut()
+            self.assertEqual(pair.backup.process.wait(30), 0)
+            self.assertRegex(pair.backup.process.errors(),
+                             '"b", won generation 2[^$]*ft: ended: the VM')
+            rom.check_counter(pair.history())
 
     def test_no_shutdown_is_a_pause_on_both(self):
         with RomPair('poweroff', extra=['-no-shutdown']) as pair:

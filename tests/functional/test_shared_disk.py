@@ -23,7 +23,8 @@ from ftlib import paths, rom  # noqa: E402
 from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.protect import begin_alone, protect  # noqa: E402
-from ftlib.shared import SharedPair, reports  # noqa: E402
+from ftlib.shared import LunPair, SharedPair, reports  # noqa: E402
+from ftlib.target import MIB, Tgt  # noqa: E402
 
 TAKEOVER_S = 30
 FAILED, LOST = 3, 4
@@ -171,6 +172,17 @@ class SharedDisk(unittest.TestCase):
             pair.assert_no_errors()
             pair.backup.end()
             pair.assert_whole()
+
+    def test_backup_ends_with_reads_under_way(self):
+        """No log says any more how they end; that is no fault of the log."""
+        luns = {'lease': MIB, 'disk': rom.DISK_MB * MIB}
+        for _ in range(4):          # so that one of them has a read
+            with Tgt(luns) as target, LunPair(target, target) as pair:
+                pair.protect()
+                pair.wait_reports(pair.primary, 2)
+                pair.backup.process.signal(signal.SIGTERM)
+                self.assertEqual(pair.backup.process.wait(30), 0,
+                                 pair.backup.process.errors())
 
     @staticmethod
     def wait_difference(pair):
