@@ -6,6 +6,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -183,7 +184,7 @@ class ToBackup(unittest.TestCase):
                     wait_for(lambda m=machine: m.query()['heartbeats'],
                              BOUND_S, 'heartbeats between the rubbish')
                 # A stranger's heartbeats are no sign of the primary's life.
-                pair.primary.process.signal(19)
+                pair.primary.process.signal(signal.SIGSTOP)
                 pair.backup.wait_state('alone', timeout=TAKEOVER_S)
                 rom.wait_count(pair.backup,
                                rom.last_count(pair.primary) + 50)

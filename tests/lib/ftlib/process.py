@@ -94,7 +94,26 @@ class Process:
             return file.read().strip()
 
     def signal(self, number):
+        """SIGSTOP: returns when it stands.
+
+        Which takes as long as the thread that the kernel chose waits for a
+        core; the others go on meanwhile.
+        """
         self._popen.send_signal(number)
+        if number == signal.SIGSTOP:
+            wait_for(lambda: self.poll() is not None or self._stands(), 20,
+                     f'{self.name} standing', interval=0.001)
+
+    def _stands(self):
+        tasks = f'/proc/{self.pid}/task'
+        try:
+            for task in os.listdir(tasks):
+                with open(f'{tasks}/{task}/stat', encoding='utf-8') as file:
+                    if file.read().rpartition(')')[2].split()[0] != 'T':
+                        return False
+        except FileNotFoundError:
+            return False            # a thread ended meanwhile
+        return True
 
     def kill(self):
         """SIGKILL; returns CLOCK_MONOTONIC of the moment before it."""
