@@ -27,6 +27,7 @@
 #include "driver.h"
 #include "ft.h"
 #include "gate.h"
+#include "halt.h"
 #include "host.h"
 #include "limits.h"
 #include "options.h"
@@ -52,7 +53,8 @@ static struct {
 /*
  * Commands that leave a protected machine as it is, or go through the log.
  * What is not on the list is refused: some change the machine behind the
- * log's back, some wait for what the replay engine can't give them.
+ * log's back (what reads memory by address reads devices, and a VGA remembers
+ * that), some wait for what the replay engine can't give them.
  */
 static const char *const harmless[] = {
     "query-*", "x-query-*", "ft-*", "x-ft-*", "trace-event-*", "qom-list",
@@ -60,15 +62,13 @@ static const char *const harmless[] = {
     "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "input-send-event", "inject-nmi", "set_link", "chardev-send-break",
     "screendump", "set_password", "expire_password",
-    "change-vnc-password", "ringbuf-read", "ringbuf-write", "memsave",
-    "pmemsave", "getfd", "closefd", "add-fd", "remove-fd", "yank",
+    "change-vnc-password", "ringbuf-read", "ringbuf-write", "getfd", "closefd", "add-fd", "remove-fd", "yank",
     "human-monitor-command", "migrate", "migrate-continue",
     "migrate-incoming", "migrate-set-capabilities", "migrate-set-parameters",
     "migrate_cancel",
     /* as the human monitor names them */
     "help", "nmi", "sendkey", "mouse_move", "mouse_button", "mouse_set",
-    "ringbuf_read", "ringbuf_write", "print", "x", "xp", "sum", "gpa2hva",
-    "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile", "migrate_continue",
+    "ringbuf_read", "ringbuf_write", "print", "gpa2hva", "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile", "migrate_continue",
     "migrate_incoming", "migrate_set_capability", "migrate_set_parameter",
 };
 
@@ -136,11 +136,14 @@ static void reset_done(void *opaque)
 
 static void end_grace_over(void *opaque)
 {
-    if (!control.exit_allowed && !control.halted) {
+    static const char why[] = "told to end, and neither the backup nor the "
+        "lease answered in time; outputs that were held back are dropped, as "
+        "in a crash";
+
+    if (!control.exit_allowed && !control.halted && ft_halt_take()) {
         ft_gate_close();
-        ft_control_halt(FT_EXIT_FAILED, "told to end, and neither the backup "
-                        "nor the lease answered in time; outputs that were "
-                        "held back are dropped, as in a crash");
+        ft_control_halt(FT_EXIT_FAILED, why);
+        ft_halt_begin(FT_REASON_LOCAL_FAILURE, why);
     }
 }
 
@@ -273,6 +276,7 @@ void ft_control_begin_at_state(bool paused)
     uint8_t flags = FT_START_FROM_STATE | (paused ? FT_START_PAUSED : 0);
 
     ft_stream_put_control(FT_CONTROL_START, &flags, 1);
+    ft_control_set_alone(false);
     begin(flags);
 }
 
@@ -416,14 +420,17 @@ int ft_control_shutdown(int cause)
         (!control.backup || told_here)) {
         control.ending = true;
         if (!control.backup) {
+            if (cause == SHUTDOWN_CAUSE_HOST_SIGNAL) {
+                replay_shutdown_request(cause);     /* not by its handler */
+            }
             /* What it would execute from here on is in nobody's log. */
             vm_shutdown();
         }
         ft_driver_end();
-        if (told_here) {
-            timer_mod(control.grace, FT_END_GRACE_MS +
-                      qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
-        }
+    }
+    if (told_here && !timer_pending(control.grace)) {
+        timer_mod(control.grace, FT_END_GRACE_MS +
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
     }
     if (!control.exit_allowed) {
         return SHUTDOWN_CAUSE_NONE;

@@ -353,8 +353,11 @@ void ft_core_backup_event(FtCore *core, const FtEvent *event)
         test_failover(core);
         break;
     case FT_EVENT_CMD_END:
-        ft_core_exit(core, FT_REASON_VM_ENDED,
-                     "this process was told to end");
+        /* Else it ends, as the VM did, when it has executed the rest. */
+        if (core->state != FT_STATE_ENDING) {
+            ft_core_exit(core, FT_REASON_VM_ENDED,
+                         "this process was told to end");
+        }
         break;
     default:
         break;

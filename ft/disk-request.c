@@ -320,6 +320,8 @@ static bool can_complete(FtDisk *disk)
 {
     FtDiskRequest *req;
 
+    /* What the log says of this very instruction. */
+    ft_stream_catch_up();
     if (disk->shared) {
         return ft_disk_shared_can_complete(disk);
     }

@@ -261,8 +261,6 @@ bool ft_disk_shared_can_complete(FtDisk *disk)
 {
     FtDiskRequest *req;
 
-    /* What the log says of this very instruction. */
-    ft_stream_catch_up();
     ft_disk_order_mark_put_off(disk);
     QTAILQ_FOREACH(req, &disk->requests, next) {
         if (req->io_begun && !req->io_done && !req->put_off) {

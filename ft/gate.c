@@ -96,6 +96,9 @@ static FtOutput *first_direct(bool *emit)
         return NULL;
     }
     *emit = !is_dropped_locked(output);
+    if (*emit) {
+        gate.left = MAX(gate.left, output->position);   /* or soon has */
+    }
     return output;
 }
 

@@ -21,6 +21,7 @@
 #include "net/net.h"
 #include "system/block-backend.h"
 #include "system/cpu-timers-internal.h"
+#include "system/runstate-action.h"
 #include "devices.h"
 #include "migration/ft-state.h"
 #include "digest-parts.h"
@@ -213,6 +214,8 @@ static bool add_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
 
     add(lines, "disk.%s.size=%" PRId64, path, blk_getlength(blk));
     add(lines, "disk.%s.writable=%d", path, blk_is_writable(blk));
+    add(lines, "disk.%s.discard=%s", path,
+        bdrv_get_flags(blk_bs(blk)) & BDRV_O_UNMAP ? "unmap" : "ignore");
     if (ft_disks_is_shared(blk)) {
         place = ft_disks_place(blk);
         add(lines, "disk.%s.place=%s", path, place);
@@ -290,6 +293,10 @@ static void add_machine(GPtrArray *lines)
     add(lines, "machine.ram.maximum=%" PRIu64 "M", machine->maxram_size / MiB);
     add(lines, "machine.vcpus=%u", machine->smp.cpus);
     add(lines, "machine.icount-shift=%d", timers_state.icount_time_shift);
+    add(lines, "machine.action.reboot=%s", RebootAction_str(reboot_action));
+    add(lines, "machine.action.shutdown=%s",
+        ShutdownAction_str(shutdown_action));
+    add(lines, "machine.action.panic=%s", PanicAction_str(panic_action));
     add(lines, "machine.rtc.base=%s", qemu_opt_get(rtc, "base") ?: "utc");
     add(lines, "machine.rtc.clock=%s", qemu_opt_get(rtc, "clock") ?: "host");
     for (int i = 0; i < ARRAY_SIZE(names); i++) {

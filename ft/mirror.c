@@ -101,7 +101,7 @@ static bool mirror_disk(DeviceState *dev, BlockBackend *blk, void *opaque,
     if (check_sizes(blk, target, errp)) {
         mirror_start(id, ft_disk_below(blk_bs(blk)), target, NULL,
                      JOB_MANUAL_DISMISS, 0, 0, 0, MIRROR_SYNC_MODE_FULL,
-                     MIRROR_LEAVE_BACKING_CHAIN, false,
+                     MIRROR_LEAVE_BACKING_CHAIN, true, /* holes are zero */
                      BLOCKDEV_ON_ERROR_REPORT, BLOCKDEV_ON_ERROR_REPORT,
                      true, NULL, MIRROR_COPY_MODE_BACKGROUND, errp);
     }

@@ -228,6 +228,12 @@ void qmp_ft_protect(const char *peer, const char *state, const char *mirror,
         error_setg(errp, "%s", why ?: "it is being protected already");
         return;
     }
+    if (ft_options.own_reads && g_str_has_prefix(state, "file:")) {
+        error_setg(errp, "with reads=own the guest's writes wait for its "
+                   "backup, so that has to be there: send the state to its "
+                   "socket (tcp: or unix:), not into a file");
+        return;
+    }
     address = ft_options_address(peer, errp);
     if (!address) {
         return;

@@ -281,7 +281,7 @@ static void check_random_length(size_t len)
 
 bool ft_stream_hook_random(void *buf, size_t len)
 {
-    if (!ft_stream.active || ft_stream.started) {
+    if (!ft_stream.active || (ft_stream.started && !ft_stream.finished)) {
         if (ft_stream_plays()) {
             check_random_length(len);
         }

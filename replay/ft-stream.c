@@ -144,6 +144,12 @@ bool ft_stream_take_shutdown(void)
 void ft_stream_hook_finish(void)
 {
     ft_stream.finished = true;
+    ft_stream.to_log = false;
+}
+
+bool ft_stream_hook_shutdown_request(void)
+{
+    return ft_stream.active && !ft_stream.started;
 }
 
 /* --- primary ------------------------------------------------------------- */

@@ -213,6 +213,7 @@ bool ft_entry_begins(const uint8_t *data, bool first, const char **why);
  */
 void ft_stream_hook_enable(void);
 void ft_stream_hook_shutdown(void);
+bool ft_stream_hook_shutdown_request(void); /* true: no log has begun */
 void ft_stream_hook_finish(void);       /* the machine has stopped for good */
 bool ft_stream_hook_fetch(void);        /* true: nothing to fetch now */
 void ft_stream_hook_before_lock(void);

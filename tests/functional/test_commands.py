@@ -24,7 +24,7 @@ from ftlib.rom import RomPair  # noqa: E402
 # Looks only, changes what is outside the guest, or reaches the log.
 HARMLESS = {
     'add-fd', 'closefd', 'device-list-properties', 'ft-failover', 'ft-stop',
-    'getfd', 'human-monitor-command', 'memsave', 'pmemsave',
+    'getfd', 'human-monitor-command',
     'migrate-continue', 'migrate-incoming', 'migrate-set-capabilities',
     'migrate-set-parameters', 'migrate_cancel',
     'qmp_capabilities', 'qom-get', 'qom-list', 'qom-list-properties',
@@ -44,13 +44,16 @@ LOOKS = [
     'info chardev', 'info network', 'info jit', 'info roms', 'info status',
     'info replay', 'info ramblock', 'info tlb', 'info mem', 'info cpus',
     'info migrate', 'info snapshots', 'info ft', 'print $pc',
-    'xp /4x 0x100000', 'x /20i 0xffff0000', 'gpa2hva 0x100000',
+    'gpa2hva 0x100000',
 ]
 DANGEROUS = [
     'boot_set c', 'calc_dirty_rate 1', 'commit all', 'drive_add 0 if=none',
     'drive_del d0', 'qemu-io d0 "read 0 512"',
     'snapshot_blkdev d0 x', 'snapshot_blkdev_internal d0 x',
     'watchdog_action reset',
+    # a device may be there: with this one a VGA's latch would change
+    'xp /1xb 0xb8000', 'x /4x 0xa0000', 'sum 0xa0000 16',
+    'memsave 0xa0000 16 x', 'pmemsave 0xa0000 16 x',
 ]
 
 

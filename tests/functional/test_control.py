@@ -22,7 +22,7 @@ from ftlib.rom import RomPair, SerialLine  # noqa: E402
 from ftlib.wire import END  # noqa: E402
 
 TAKEOVER_S = 30
-LOST = 4
+FAILED, LOST = 3, 4
 BEHIND = 'behind its backup\'s back'
 FOLLOWS = 'a backup follows its primary; give the command there'
 
@@ -293,18 +293,26 @@ class End(unittest.TestCase):
 
     def test_primary_dies_after_it_was_told_to_end(self):
         """Its backup wins the lease, and ends as it was to."""
-        with RomPair('counter', relay=True) as pair:
-            pair.protect()
-            rom.wait_count(pair.primary, 50)
-            pair.relay.tcp.stall_before(frame_start(END), 'to-target')
+        for how in ('quit', 'SIGTERM'):
+            with self.subTest(how), \
+                    RomPair('counter', relay=True) as pair:
+                self.primary_dies_after(pair, how)
+
+    def primary_dies_after(self, pair, how):
+        pair.protect()
+        rom.wait_count(pair.primary, 50)
+        pair.relay.tcp.stall_before(frame_start(END), 'to-target')
+        if how == 'quit':
             pair.primary.qmp.send('quit')
-            wait_for(lambda: pair.relay.tcp.stalled, 30, 'the log\'s end')
-            pair.primary.process.kill()
-            pair.relay.cut()
-            self.assertEqual(pair.backup.process.wait(30), 0)
-            self.assertRegex(pair.backup.process.errors(),
-                             '"b", won generation 2[^$]*ft: ended: the VM')
-            rom.check_counter(pair.history())
+        else:
+            pair.primary.process.signal(signal.SIGTERM)
+        wait_for(lambda: pair.relay.tcp.stalled, 30, 'the log\'s end')
+        pair.primary.process.kill()
+        pair.relay.cut()
+        self.assertEqual(pair.backup.process.wait(30), 0)
+        self.assertRegex(pair.backup.process.errors(),
+                         '"b", won generation 2[^$]*ft: ended: the VM')
+        rom.check_counter(pair.history())
 
     def test_no_shutdown_is_a_pause_on_both(self):
         with RomPair('poweroff', extra=['-no-shutdown']) as pair:
@@ -347,6 +355,19 @@ class End(unittest.TestCase):
                          survivor.process)
                 survivor.process.signal(signal.SIGTERM)
                 survivor.process.wait(30)
+
+    def test_told_to_end_after_its_guest_did(self):
+        """Which waits for the lease; a person need not."""
+        with RomPair('poweroff', extra=['-S']) as pair:
+            self.protect_and_run(pair)
+            rom.writes_on(pair.primary, 1)
+            os.rename(pair.lease, pair.lease + '.away')
+            pair.backup.process.kill()
+            wait_run_state(pair.primary, 'shutdown')
+            self.assertEqual(pair.primary.query()['state'], 'claiming')
+            pair.primary.process.signal(signal.SIGTERM)
+            self.assertEqual(pair.primary.process.wait(30), FAILED)
+            self.assertIn('told to end', pair.primary.process.errors())
 
     def test_quit_while_paused_ends_both(self):
         with RomPair('counter') as pair:

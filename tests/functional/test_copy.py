@@ -7,6 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import filecmp
 import os
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -21,6 +22,7 @@ from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.protect import begin_alone, protect_by_copy  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
+from ftlib.shared import make_image  # noqa: E402
 
 SYNC_S = 60
 # The guest stands for the rest of the disk, of the memory and the devices.
@@ -46,6 +48,14 @@ def wait_given_up(machine):
     return status['text']
 
 
+class Qcow2Pair(RomPair):
+    def prepare_disks(self):
+        for node in 'ab':
+            os.makedirs(os.path.join(self.directory, node), exist_ok=True)
+            make_image(os.path.join(self.directory, node, 'disk.raw'),
+                       'qcow2')
+
+
 class Copy(unittest.TestCase):
     def test_while_it_writes(self):
         """The disks are equal where the log begins, and at its end."""
@@ -68,6 +78,26 @@ class Copy(unittest.TestCase):
             self.assertGreater(image.written(), 0)
             self.assertTrue(filecmp.cmp(disk_of(pair.primary),
                                         disk_of(backup), shallow=False))
+
+    def test_what_was_never_written(self):
+        """Is zero on the new disk, whatever there was."""
+        with Qcow2Pair('disk', disk=True) as pair:
+            raw = list(pair.options)
+            pair.options[:] = [word.replace('format=raw', 'format=qcow2')
+                               for word in raw]
+            begin_alone(pair)
+            rom.writes_on(pair.primary)
+            pair.options[:] = raw
+            backup = protect_by_copy(pair, size=rom.DISK_MB << 20)
+            wait_pair(pair.primary, backup)
+            pair.primary.qmp.command('quit')
+            for machine in (pair.primary, backup):
+                self.assertEqual(machine.process.wait(30), 0)
+            done = subprocess.run(
+                [paths.qemu_img(), 'compare', '-f', 'qcow2', '-F', 'raw',
+                 disk_of(pair.primary), disk_of(backup)], text=True,
+                capture_output=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_again_and_again(self):
         """Each survivor's disk goes to the next backup."""

@@ -235,6 +235,7 @@ class Differing(unittest.TestCase):
     def test_board(self):
         for words in (['-global', 'PIIX4_PM.disable_s4=1'],
                       ['-boot', 'menu=on'],
+                      ['-no-shutdown'],
                       ['-fw_cfg', 'name=opt/test,string=x'],
                       ['-smbios', 'type=1,serial=x']):
             with self.subTest(words), RomPair('counter') as pair:

@@ -24,6 +24,7 @@ from ftlib.fake import FakeBackup  # noqa: E402
 from ftlib.pair import assert_equal_digest  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
 from ftlib.protect import begin_alone, protect  # noqa: E402
+from ftlib.qmp import QmpError  # noqa: E402
 from ftlib.shared import SharedPair, reports  # noqa: E402
 from ftlib.target import MIB, Tgt  # noqa: E402
 
@@ -115,6 +116,9 @@ class OwnReads(unittest.TestCase):
         pair = self.pair(target)
         begin_alone(pair)
         now = pair.primary
+        with self.assertRaisesRegex(QmpError, 'not into a file'):
+            now.qmp.command('ft-protect', peer='127.0.0.1:1',
+                            state='file:state')
         for name in ('b', 'c'):
             pair.wait_reports(now, 3)
             backup = protect(pair, 'unix', now, name)

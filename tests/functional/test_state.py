@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 from ftlib import paths, rom  # noqa: E402
 from ftlib.process import wait_for  # noqa: E402
-from ftlib.protect import begin_alone, wait_migration  # noqa: E402
+from ftlib.protect import begin_alone, protect, wait_migration  # noqa: E402
 from ftlib.qmp import QmpError  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
@@ -69,10 +69,24 @@ class TestState(unittest.TestCase):
     def test_protected(self):
         with RomPair('counter') as pair:
             pair.protect()
-            for machine in (pair.primary, pair.backup):
-                with self.assertRaisesRegex(QmpError, ALONE):
-                    machine.qmp.command('migrate', uri='file:state')
-                self.assertIn(ALONE, machine.qmp.hmp('migrate file:state'))
+            self.assert_stays(pair.primary, pair.backup)
+
+    def assert_stays(self, *machines):
+        for machine in machines:
+            with self.assertRaisesRegex(QmpError, ALONE):
+                machine.qmp.command('migrate', uri='file:state')
+            self.assertIn(ALONE, machine.qmp.hmp('migrate file:state'))
+
+    def test_protected_again(self):
+        with RomPair('counter') as pair:
+            begin_alone(pair)
+            rom.wait_count(pair.primary, 20)
+            backup = protect(pair, 'unix')
+            self.assert_stays(pair.primary, backup)
+            pair.primary.qmp.command('ft-stop')
+            pair.primary.wait_state('alone')
+            self.assertEqual(
+                migrate(pair.primary, 'file:state')['status'], 'completed')
 
     def test_postcopy_is_refused(self):
         with RomPair('counter') as pair:

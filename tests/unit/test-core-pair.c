@@ -297,6 +297,7 @@ static void test_end(void)
     feed_log(&f, 0, 0, "store:0 commit:10");
     feed_frame(&f, (FtFrame) { .type = FT_FRAME_END, .position = 10 }, NULL,
                0, "ack:10 ending/vm-ended");
+    FEED(&f, "", .type = FT_EVENT_CMD_END);     /* not before it is done */
     FEED(&f, "", .type = FT_EVENT_CLOSED);
     FEED(&f, "", .type = FT_EVENT_EXECUTED, .position = 9);
     FEED(&f, "ended/vm-ended EXIT", .type = FT_EVENT_EXECUTED,

@@ -38,7 +38,8 @@ def wait_migration(machine, *states):
 def protect_by_copy(pair, old=None, new='b', size=None):
     """As protect(), and QEMU copies the disk while the guest runs.
 
-    size: the new disk's, if it is not the old one's.  Returns before the pair
+    size: the new disk's, if it is not the old one's; what is on it does not
+    matter.  Returns before the pair
     is made.
     """
     old = old or pair.primary
@@ -47,8 +48,8 @@ def protect_by_copy(pair, old=None, new='b', size=None):
     where = os.path.join(pair.directory, new)
     os.makedirs(where, exist_ok=True)
     with open(os.path.join(where, 'disk.raw'), 'wb') as file:
-        file.truncate(size or os.path.getsize(
-            os.path.join(old.directory, 'disk.raw')))
+        file.write(b'\xff' * (size or os.path.getsize(
+            os.path.join(old.directory, 'disk.raw'))))
     backup = pair.start_incoming(new, f'unix:{state}',
                                  f',mirror=127.0.0.1:{mirror}')
     wait_for(lambda: os.path.exists(state), 30, state, backup.process)
