@@ -153,7 +153,8 @@ int coroutine_fn GRAPH_RDLOCK ft_disk_request_io(FtDiskRequest *req,
     case FT_DISK_ZEROES:
         return bdrv_co_pwrite_zeroes(file, at, size, req->flags);
     case FT_DISK_DISCARD:
-        return bdrv_co_pdiscard(file, at, size);
+        /* On two disks each host decides what is read there then. */
+        return req->disk->shared ? bdrv_co_pdiscard(file, at, size) : 0;
     case FT_DISK_FLUSH:
         return bdrv_co_flush(file->bs);
     }
