@@ -352,6 +352,7 @@ static void complete_drained(FtDisk *disk)
             request_complete(req);
         }
     }
+    ft_oneshot_flush();         /* some drain until that is done as well */
 }
 
 static void drain_bh(void *opaque)

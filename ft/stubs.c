@@ -35,6 +35,11 @@ bool ft_reply_hold(Monitor *monitor, QObject *request, QDict *text)
     return false;
 }
 
+bool ft_oneshot_schedule(void (*fn)(void *opaque), void *opaque)
+{
+    return false;
+}
+
 bool ft_oneshot_below(AioContext *ctx, void (*fn)(void *opaque),
                       void *opaque)
 {

@@ -84,6 +84,13 @@ class ResetWithRequests(unittest.TestCase):
             *disk('d1', 'second.raw'), '-device', 'ide-hd,bus=ide.0,drive=d1',
             *disk('d2', 'cd.iso'), '-device', 'ide-cd,bus=ide.1,drive=d2'])
 
+    def test_trim(self):
+        """Its device waits for more than the disk's requests."""
+        words = disk('d0', 'disk.raw')
+        words[-1] += ',discard=unmap'
+        self.linux(['ata_piix', 'sd_mod', 'sr_mod'], ['trim-sda'],
+                   [*words, '-device', 'ide-hd,bus=ide.0,drive=d0'])
+
     def test_scsi(self):
         self.linux(['virtio_scsi', 'sd_mod', 'sr_mod'],
                    ['sda', 'sdb', 'sr0'], [

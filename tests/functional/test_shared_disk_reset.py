@@ -24,6 +24,7 @@ WRITABLE = ('disk.raw', 'second.raw')
 
 class SharedResetWithRequests(own.ResetWithRequests):
     test_scsi = None            # as IDE's, for what is new here
+    test_flushes = None         # as on disks of their own
 
     def protect(self, pair):
         """Both sides get the primary's disks."""
