@@ -61,15 +61,16 @@ static const char *const harmless[] = {
     "qom-list-*", "qom-get", "device-list-properties", "qmp_capabilities",
     "quit", "stop", "cont", "system_reset", "system_powerdown", "send-key",
     "input-send-event", "inject-nmi", "set_link", "chardev-send-break",
-    "screendump", "set_password", "expire_password",
-    "change-vnc-password", "ringbuf-read", "ringbuf-write", "getfd", "closefd", "add-fd", "remove-fd", "yank",
-    "human-monitor-command", "migrate", "migrate-continue",
+    "screendump", "set_password", "expire_password", "change-vnc-password",
+    "ringbuf-read", "ringbuf-write", "getfd", "closefd", "add-fd", "remove-fd",
+    "yank", "human-monitor-command", "migrate", "migrate-continue",
     "migrate-incoming", "migrate-set-capabilities", "migrate-set-parameters",
     "migrate_cancel",
     /* as the human monitor names them */
     "help", "nmi", "sendkey", "mouse_move", "mouse_button", "mouse_set",
-    "ringbuf_read", "ringbuf_write", "print", "gpa2hva", "gpa2hpa", "gva2gpa", "trace-event", "log", "logfile", "migrate_continue",
-    "migrate_incoming", "migrate_set_capability", "migrate_set_parameter",
+    "ringbuf_read", "ringbuf_write", "print", "gpa2hva", "gpa2hpa", "gva2gpa",
+    "trace-event", "log", "logfile", "migrate_continue", "migrate_incoming",
+    "migrate_set_capability", "migrate_set_parameter",
 };
 
 #define FOLLOWS "a backup follows its primary; give the command there"

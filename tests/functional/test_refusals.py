@@ -270,6 +270,14 @@ class Differing(unittest.TestCase):
             pair.prepare_disks()
             self.assert_named(pair, 'contents', with_other_disk(pair))
 
+    def test_disk_that_forgets(self):
+        with RomPair('counter', disk=True) as pair:
+            pair.prepare_disks()
+            path = os.path.join(pair.directory, 'b', 'disk.raw')
+            self.assert_named(pair, '.discard', [
+                word.replace('file=disk.raw', f'discard=unmap,file={path}')
+                for word in pair.options])
+
     def test_disk_size(self):
         with RomPair('counter', disk=True) as pair:
             pair.prepare_disks()
