@@ -73,6 +73,11 @@ static const char *const harmless[] = {
     "migrate_set_capability", "migrate_set_parameter",
 };
 
+/* Of what a log is executed again for. */
+static const char *const reads_memory[] = {
+    "memsave", "pmemsave", "x", "xp", "sum",
+};
+
 #define FOLLOWS "a backup follows its primary; give the command there"
 #define NOT_ALONE "a machine's state can be sent away when it runs alone " \
     "(query-ft); ft-stop ends its protection"
@@ -96,6 +101,13 @@ static bool is_on_list(const char *name, const char *const *list, int n)
     return false;
 }
 
+static bool is_harmless(const char *command)
+{
+    return is_on_list(command, harmless, ARRAY_SIZE(harmless)) ||
+        (ft_options.replay &&
+         is_on_list(command, reads_memory, ARRAY_SIZE(reads_memory)));
+}
+
 bool ft_control_changes_guest(const char *command)
 {
     return control.active && !control.backup &&
@@ -104,7 +116,7 @@ bool ft_control_changes_guest(const char *command)
 
 static void disable_unless_harmless(const QmpCommand *cmd, void *opaque)
 {
-    if (!is_on_list(cmd->name, harmless, ARRAY_SIZE(harmless))) {
+    if (!is_harmless(cmd->name)) {
         qmp_disable_command(&qmp_commands, cmd->name, REFUSED);
     }
 }
@@ -187,7 +199,7 @@ void ft_control_init(FtRole role, bool start_paused)
 /* Why not, or NULL. */
 static const char *hmp_refusal(const char *name)
 {
-    if (!is_on_list(name, harmless, ARRAY_SIZE(harmless))) {
+    if (!is_harmless(name)) {
         return REFUSED;
     }
     if (control.backup &&

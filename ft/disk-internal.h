@@ -54,6 +54,7 @@ struct FtDisk {
     CoQueue overlap;                            /* wait for an earlier one */
     int drained;
     int rounds;                                 /* of bottom halves since */
+    bool looked_for, holds;     /* it has something to do; it waits for us */
     QEMUBH *bh;                                 /* counts them */
     BlockDriverState *bs;
     BlockBackend *shared;                       /* NULL: an own disk */

@@ -334,6 +334,33 @@ static bool can_complete(FtDisk *disk)
     return true;
 }
 
+/*
+ * A drain waits for what its side has to do, which differs: a backup may be
+ * behind where its primary has done all.  So whether bottom halves run in it
+ * follows from what the guest sees: it waits for them if that is anything.
+ */
+static void hold(FtDisk *disk)
+{
+    FtDiskRequest *req;
+
+    disk->looked_for = ft_oneshot_waits();
+    QTAILQ_FOREACH(req, &disk->requests, next) {
+        disk->looked_for |= !req->completed;
+    }
+    if (disk->looked_for) {
+        disk->holds = true;
+        bdrv_inc_in_flight(disk->bs);
+    }
+}
+
+static void let_go(FtDisk *disk)
+{
+    if (disk->holds) {
+        disk->holds = false;
+        bdrv_dec_in_flight(disk->bs);
+    }
+}
+
 /* What is begun by somebody whose request completes here is not done yet. */
 static void complete_drained(FtDisk *disk)
 {
@@ -352,7 +379,10 @@ static void complete_drained(FtDisk *disk)
             request_complete(req);
         }
     }
-    ft_oneshot_flush();         /* some drain until that is done as well */
+    if (disk->looked_for) {
+        ft_oneshot_flush();     /* some drain until that is done as well */
+    }
+    let_go(disk);
 }
 
 static void drain_bh(void *opaque)
@@ -369,6 +399,7 @@ static void drain_bh(void *opaque)
 void ft_disk_requests_drain_begin(FtDisk *disk)
 {
     if (disk->drained++ == 0) {
+        hold(disk);
         disk->rounds = 0;
         qemu_bh_schedule(disk->bh);
     }
@@ -377,6 +408,7 @@ void ft_disk_requests_drain_begin(FtDisk *disk)
 void ft_disk_requests_drain_end(FtDisk *disk)
 {
     if (--disk->drained == 0) {
+        let_go(disk);
         qemu_bh_cancel(disk->bh);
         if (disk->shared) {
             ft_disk_shared_kick();

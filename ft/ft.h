@@ -79,6 +79,8 @@ bool ft_restart_later(void (*fn)(void *opaque), void *opaque);
  * instruction that the log tells; or by flush, when the device is reset.
  */
 bool ft_oneshot_schedule(void (*fn)(void *opaque), void *opaque);
+bool ft_oneshot_schedule_bh(QEMUBH *bh);
+bool ft_oneshot_waits(void);
 void ft_oneshot_flush(void);
 /*
  * A block driver below the disk guards has work for its main loop: that is

@@ -193,9 +193,26 @@ static void add_progress(Job *job, int64_t *done_bytes, int64_t *left_bytes)
     *left_bytes += total - done;
 }
 
+/* A job counts nothing while it makes its target zero. */
+static int64_t zeroed_bytes(Job *job)
+{
+    GSList *node;
+
+    for (node = container_of(job, BlockJob, job)->nodes; node;
+         node = node->next) {
+        BdrvChild *child = node->data;
+
+        if (!strcmp(child->name, "target")) {
+            return stat64_get(&child->bs->wr_highest_offset);
+        }
+    }
+    return 0;
+}
+
 static bool look_at_locked(Job *job, Look *look, Error **errp)
 {
     add_progress(job, &look->done_bytes, &look->left_bytes);
+    look->done_bytes += zeroed_bytes(job);
     look->ready += job->status == JOB_STATUS_READY;
     if (job->status != JOB_STATUS_CONCLUDED) {
         return true;
@@ -216,7 +233,10 @@ static bool goes_on(const Look *look, Error **errp)
     int64_t now_ms = g_get_monotonic_time() / 1000;
 
     if (m.disks && (look->done_bytes != m.done_bytes ||
-                    look->left_bytes == 0 || m.done_bytes < 0)) {
+                    m.done_bytes < 0 ||
+                    (look->left_bytes == 0 &&
+                     (look->ready == m.disks ||
+                      m.stage == FT_MIRROR_ENDING)))) {
         m.done_bytes = look->done_bytes;
         m.done_at_ms = now_ms;
     } else if (now_ms - m.done_at_ms > FT_MIRROR_SILENT_MS) {

@@ -52,7 +52,6 @@ static struct {
     gint64 begun_us;
 
     FILE *pc_file;              /* replay mutex */
-    uint64_t shutdown_position; /* atomic: of the last shutdown, plus one */
 
     QemuMutex lock;
     /* Protected by lock. */
@@ -118,13 +117,8 @@ void ft_offline_fail(const char *why)
 
 void ft_offline_end(void)
 {
-    uint64_t logged = qatomic_read(&offline.shutdown_position);
     FtAction exit_action = { .type = FT_ACTION_EXIT };
 
-    /* The log's own end of the VM: what follows in it is executed too. */
-    if (logged && ft_stream_executed() >= logged - 1 && !is_over()) {
-        return;
-    }
     if (claim_end()) {
         info_report("ft: the replay was told to end at log position %" PRIu64
                     ", instruction %" PRIu64, ft_stream_executed(),
@@ -215,9 +209,6 @@ static bool take_entry(uint8_t *data, size_t n)
         ft_entry_set_instructions(data, count);
     }
     offline.icount += count;
-    if (ft_entry_kind(data) == FT_ENTRY_SHUTDOWN) {
-        qatomic_set(&offline.shutdown_position, offline.appended + 1);
-    }
     offline.digests += data[0] == FT_CONTROL_DIGEST;
     offline.entries++;
     return true;

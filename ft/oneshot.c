@@ -56,6 +56,21 @@ bool ft_oneshot_schedule(QEMUBHFunc *fn, void *opaque)
     return true;
 }
 
+static void call_bh(void *opaque)
+{
+    aio_bh_call(opaque);
+}
+
+bool ft_oneshot_schedule_bh(QEMUBH *bh)
+{
+    return ft_oneshot_schedule(call_bh, bh);
+}
+
+bool ft_oneshot_waits(void)
+{
+    return !QTAILQ_EMPTY(&waiting);
+}
+
 /* Their events still come, and find nothing to do. */
 void ft_oneshot_flush(void)
 {

@@ -142,6 +142,8 @@ class LogFile(unittest.TestCase):
             self.assertEqual((status['role'], status['state']),
                              ('replay', 'replaying'))
             self.assertIn('EIP=', machine.qmp.hmp('info registers'))
+            self.assertRegex(machine.qmp.hmp('xp /4xb 0xffff0'),
+                             'ffff0: 0x')
             self.assertIn(f'instruction {stop}', machine.qmp.hmp('info ft'))
             machine.qmp.command('quit')
             self.assertEqual(machine.process.wait(20), 0)
