@@ -51,7 +51,6 @@ def wait_given_up(machine):
 class Qcow2Pair(RomPair):
     def prepare_disks(self):
         for node in 'ab':
-            os.makedirs(os.path.join(self.directory, node), exist_ok=True)
             make_image(os.path.join(self.directory, node, 'disk.raw'),
                        'qcow2')
 

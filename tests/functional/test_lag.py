@@ -11,7 +11,6 @@ import os
 import signal
 import statistics
 import sys
-import threading
 import time
 import unittest
 
@@ -20,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
-from ftlib.process import take_precedence, wait_for  # noqa: E402
+from ftlib.process import Meanwhile, wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 WATCH_S = 4
@@ -29,29 +28,19 @@ LAG_USUAL_MS = 400      # and long before it rests for part of its time
 TAKEOVER_S = 20
 
 
-class Throttle:
-    """Stops a process for two thirds of the time."""
+class Throttle(Meanwhile):
+    """Stops a process for two thirds of the time; none is taken for dead."""
 
     def __init__(self, machine):
+        super().__init__()
         self._process = machine.process
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        take_precedence()           # nobody is to be taken for dead
         while not self._end.is_set():
             self._process.signal(signal.SIGSTOP)
             self._end.wait(0.06)
             self._process.signal(signal.SIGCONT)
             self._end.wait(0.03)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
 
 
 def memory_kb(machine):

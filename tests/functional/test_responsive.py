@@ -12,7 +12,6 @@ import os
 import signal
 import statistics
 import sys
-import threading
 import time
 import unittest
 
@@ -21,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, 'lib'))
 
 from ftlib import rom  # noqa: E402
-from ftlib.process import take_precedence, wait_for  # noqa: E402
+from ftlib.process import Meanwhile, wait_for  # noqa: E402
 from ftlib.rom import RomPair  # noqa: E402
 
 MEDIAN_S = 0.02
@@ -31,29 +30,19 @@ TICK_S = 0.005
 WATCH_S = 3
 
 
-class Host:
+class Host(Meanwhile):
     """Whose cores may be elsewhere for a while: knows when nothing ran."""
 
     def __init__(self):
+        super().__init__()
         self._lost_s = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        take_precedence()
         last = time.monotonic()
         while not self._end.wait(TICK_S):
             now = time.monotonic()
             self._lost_s += max(0, now - last - 2 * TICK_S)
             last = now
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
 
     def clock(self):
         """Seconds in which the host ran."""

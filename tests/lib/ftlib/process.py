@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
 
 from . import FtError, FtTimeout
@@ -36,6 +37,29 @@ def take_precedence():
                               os.sched_param(1))
     except PermissionError:
         pass
+
+
+class Meanwhile:
+    """A thread that is not late runs _run() until self._end is set."""
+
+    def __init__(self):
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run_in_time)
+
+    def _run_in_time(self):
+        take_precedence()
+        self._run()
+
+    def _run(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
 
 
 def wait_for(condition, timeout, what, process=None, interval=0.02):

@@ -39,8 +39,7 @@ def protect_by_copy(pair, old=None, new='b', size=None):
     """As protect(), and QEMU copies the disk while the guest runs.
 
     size: the new disk's, if it is not the old one's; what is on it does not
-    matter.  Returns before the pair
-    is made.
+    matter.  Returns before the pair is made.
     """
     old = old or pair.primary
     state = os.path.join(pair.directory, f'state-{new}')
