@@ -364,7 +364,7 @@ class End(unittest.TestCase):
             os.rename(pair.lease, pair.lease + '.away')
             pair.backup.process.kill()
             wait_run_state(pair.primary, 'shutdown')
-            self.assertEqual(pair.primary.query()['state'], 'claiming')
+            pair.primary.wait_state('claiming')
             pair.primary.process.signal(signal.SIGTERM)
             self.assertEqual(pair.primary.process.wait(30), FAILED)
             self.assertIn('told to end', pair.primary.process.errors())
